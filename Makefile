@@ -1,0 +1,49 @@
+# Needs python3 (3.11 or newer), pip and make; everything else goes into $(VENV).
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+# More than four processes cost more in importing torch than they win.
+PYTEST_ARGS ?= -n auto --maxprocesses 4
+
+BIN := $(VENV)/bin
+# torch is installed first and alone, by its exact version. The range in pyproject.toml would let pip take the newest
+# release, on Linux with several gigabytes of CUDA libraries; an exact version lets pip take the build that your
+# index or local folder of wheels holds for it (the CPU build, where that is what you offer).
+TORCH := $(shell grep '^torch==' constraints.txt)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help train test check format clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+train: $(VENV)/.installed ## train the default recipe; ARGS="mnist --steps 1000" for another
+	$(BIN)/advnets train $(ARGS)
+
+test: $(VENV)/.installed-dev ## run the tests; PYTEST_ARGS="-x tests/test_objectives.py" for some of them
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev ## lint, formatting, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/.installed-dev ## rewrite the source in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment, builds and caches; runs/ stays
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(TORCH)
+	$(BIN)/pip install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install -c constraints.txt -e ".[dev]"
+	@touch $@

@@ -1,0 +1,33 @@
+"""Settings for all tests: one thread per process, shape annotations executed, data from ADVNETS_DATA."""
+
+import os
+from pathlib import Path
+
+# One thread, in workers of xdist and without them: two workers on two cores do not fight, and sums are taken in the
+# same order wherever the tests run. Set before torch and numpy are imported; commands the tests start inherit it.
+for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_variable] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+import pytest
+import torch
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# Executes the shape annotations of these packages; has to happen before any of them is imported.
+install_import_hook(["advnets.nets", "advnets.objectives", "advnets.noise", "advnets.training"], "beartype.beartype")
+
+torch.set_num_threads(1)
+torch.set_flush_denormal(True)
+
+# The first call into torch can take longer than any deadline; CI must not fail on a draw that nobody can repeat.
+settings.register_profile("advnets", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("advnets")
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    folder = os.environ.get("ADVNETS_DATA")
+    if not folder:
+        pytest.skip("ADVNETS_DATA is not set: it names the folder with the real data sets")
+    return Path(folder.split(os.pathsep)[0]).resolve()
