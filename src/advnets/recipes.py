@@ -1,0 +1,218 @@
+"""The presets: data, nets and training under one name each, the paper's experiments first."""
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+from advnets.config import (
+    Config,
+    ConvolutionConfig,
+    DataConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    NoiseConfig,
+    StackConfig,
+    TrainConfig,
+)
+from advnets.errors import InputError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A preset with what `advnets recipes` says of it."""
+
+    config: Config
+    summary: str
+    paper: str = ""
+    """The paper's number for it, with its unit, where it has one."""
+
+
+_POINTS = DiscriminatorConfig(hidden=(64, 64), pieces=4, keep=(1.0,), init_range=0.1)
+_POINTS_TRAIN = TrainConfig(
+    mode="paper",
+    steps=10_000,
+    batch_size=256,
+    optimiser="adam",
+    learning_rate=1e-3,
+    decay_per_update=1.0,
+    average_decay=0.999,
+)
+_MNIST = Config("mnist", data=DataConfig("mnist"), train=TrainConfig(steps=25_000, average_decay=0.999))
+_CIFAR = DataConfig("cifar10")
+_CIFAR_HIDDEN = GeneratorConfig(
+    hidden=(8000, 8000),
+    activations=("rectifier", "sigmoid"),
+    output="linear",
+    output_init_range=0.5,
+    output_bias="zero",
+)
+
+RECIPES: dict[str, Recipe] = {
+    "digits": Recipe(
+        Config(
+            "digits",
+            noise=NoiseConfig(dimension=64),
+            generator=GeneratorConfig(hidden=(256, 256)),
+            discriminator=DiscriminatorConfig(hidden=(128, 128), pieces=5),
+            train=TrainConfig(steps=8_000, average_decay=0.999),
+        ),
+        "8x8 digits inside scikit-learn; the default, a minute",
+    ),
+    "mnist": Recipe(_MNIST, "the paper's MNIST nets, 50 epochs, with averaged weights beside the raw ones"),
+    "mnist-paper": Recipe(
+        dataclasses.replace(
+            _MNIST,
+            recipe="mnist-paper",
+            train=TrainConfig(mode="paper", steps=125_000, discriminator_learning_rate=0.05, average_decay=0.0),
+        ),
+        "the paper's MNIST experiment by Algorithm 1, 250 epochs",
+        "225 ± 2 nats",
+    ),
+    "tfd": Recipe(
+        Config(
+            "tfd",
+            data=DataConfig("tfd"),
+            noise=NoiseConfig("gaussian"),
+            generator=GeneratorConfig(
+                hidden=(8000, 8000),
+                activations=("rectifier", "sigmoid"),
+                hidden_biases=(0.0, -2.0),
+                output_sparse=100,
+            ),
+            discriminator=DiscriminatorConfig(hidden=(1200, 1200), max_column_norm=1.9365),
+            train=TrainConfig(steps=72_600, learning_rate=0.05),
+            second_stage=StackConfig(after=50_400),
+        ),
+        "the paper's faces in two stages of 50 and 22 epochs; needs your TFD file",
+        "2057 ± 26 nats",
+    ),
+    "cifar10-fc": Recipe(
+        Config(
+            "cifar10-fc",
+            data=_CIFAR,
+            noise=NoiseConfig("gaussian"),
+            generator=_CIFAR_HIDDEN,
+            discriminator=DiscriminatorConfig(hidden=(1600, 1600)),
+            train=TrainConfig(steps=100_000, learning_rate=0.025),
+        ),
+        "the paper's fully connected CIFAR-10 nets",
+    ),
+    "cifar10-conv": Recipe(
+        Config(
+            "cifar10-conv",
+            data=_CIFAR,
+            noise=NoiseConfig("gaussian"),
+            generator=dataclasses.replace(_CIFAR_HIDDEN, maps=(80, 10, 10)),
+            discriminator=DiscriminatorConfig(
+                convolutions=(
+                    ConvolutionConfig(32, 2, kernel=8, padding=4, pool=4, pool_stride=2),
+                    ConvolutionConfig(32, 2, kernel=8, padding=3, pool=4, pool_stride=2),
+                    ConvolutionConfig(192, 2, kernel=5, padding=3, pool=2, pool_stride=2),
+                ),
+                hidden=(500,),
+            ),
+            train=TrainConfig(steps=100_000, batch_size=128, learning_rate=0.004),
+        ),
+        "the paper's convolutional D and deconvolutional G on CIFAR-10",
+    ),
+    "ring": Recipe(
+        Config(
+            "ring",
+            data=DataConfig("ring"),
+            noise=NoiseConfig("gaussian", dimension=8),
+            generator=GeneratorConfig(hidden=(128, 128), output="linear", init_range=0.1, output_bias="zero"),
+            discriminator=_POINTS,
+            train=_POINTS_TRAIN,
+        ),
+        "eight narrow modes on a circle: does the game lose any?",
+    ),
+    "grid": Recipe(
+        Config(
+            "grid",
+            data=DataConfig("grid"),
+            noise=NoiseConfig("gaussian", dimension=8),
+            generator=GeneratorConfig(hidden=(128, 128), output="linear", init_range=0.1, output_bias="zero"),
+            discriminator=_POINTS,
+            train=_POINTS_TRAIN,
+        ),
+        "twenty-five modes on a square grid",
+    ),
+    "gaussian": Recipe(
+        Config(
+            "gaussian",
+            data=DataConfig("gaussian"),
+            noise=NoiseConfig("uniform", dimension=1),
+            generator=GeneratorConfig(hidden=(32, 32), output="linear", init_range=0.3, output_bias="zero"),
+            discriminator=DiscriminatorConfig(hidden=(32, 32), pieces=3, keep=(1.0,), init_range=0.3),
+            train=dataclasses.replace(_POINTS_TRAIN, steps=5_000),
+        ),
+        "a normal density on the line: the game of figure 1",
+    ),
+}
+
+AUTO = "sizes its nets from your data: advnets train FOLDER_OF_IMAGES, or advnets train ARRAY.npy"
+
+
+def get(name: str) -> Config:
+    """Return the configuration of a preset; raises InputError that suggests the nearest name."""
+    if name in RECIPES:
+        return RECIPES[name].config
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f"did you mean {near[0]}?" if near else "a folder or an array needs a path that exists"
+    raise InputError(f"there is no recipe or path {name!r}, allowed: {', '.join(RECIPES)}, or a path; {hint}")
+
+
+def auto(config: Config, shape: tuple[int, ...], examples: int) -> Config:
+    """Size nets and minibatch for data of this shape.
+
+    Both hidden layers of G get about 1.5 units per number of an example, within 128 and 1200 (the paper's for MNIST),
+    and D's maxout layers a fifth of that, as the paper's; images end in sigmoids, vectors in linear units.
+    """
+    size = math.prod(shape)
+    units = max(128, min(1200, 16 * round(1.5 * size / 16)))
+    image = len(shape) == 3
+    return dataclasses.replace(
+        config,
+        recipe="auto",
+        noise=NoiseConfig(dimension=max(8, min(100, size))),
+        generator=GeneratorConfig(
+            hidden=(units, units),
+            output="sigmoid" if image else "linear",
+        ),
+        discriminator=DiscriminatorConfig(
+            hidden=(max(64, units // 5), max(64, units // 5)), keep=(0.8, 0.5) if image else (1.0,)
+        ),
+        train=TrainConfig(steps=10_000, batch_size=min(100, max(1, examples // 10)), average_decay=0.999),
+    )
+
+
+def parameter_counts(config: Config, shape: tuple[int, ...], *, stage: int = 1) -> tuple[int, int]:
+    """Count the trained numbers of G and D for data of this shape, without building them."""
+    return _generator_parameters(config, shape, stage), _discriminator_parameters(config.discriminator, shape)
+
+
+def _dense(sizes: list[int]) -> int:
+    return sum((below + 1) * above for below, above in pairwise(sizes))
+
+
+def _generator_parameters(config: Config, shape: tuple[int, ...], stage: int) -> int:
+    generator, latent, second = config.generator, config.noise.dimension, config.second_stage
+    count = _dense([latent, *second.hidden, latent]) if stage == 2 and second else 0
+    if not generator.maps:
+        return count + _dense([latent, *generator.hidden, math.prod(shape)])
+    kernels = generator.maps[0] * shape[0] * generator.kernel**2
+    return count + _dense([latent, *generator.hidden]) + kernels + math.prod(shape)
+
+
+def _discriminator_parameters(discriminator: DiscriminatorConfig, shape: tuple[int, ...]) -> int:
+    count = 0
+    for layer in discriminator.convolutions:
+        count += layer.channels * layer.pieces * (shape[0] * layer.kernel**2 + 1)
+        shape = layer.output_shape(shape)
+    below = math.prod(shape)
+    for units in discriminator.hidden:
+        count += (below + 1) * units * discriminator.pieces
+        below = units
+    return count + below + 1

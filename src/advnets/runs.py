@@ -1,0 +1,273 @@
+"""A run is a folder: configuration, log, status and checkpoints, free of torch, and readable without running code.
+
+RUN/config.json          every resolved value, seed, versions, fingerprint of the data
+RUN/log.jsonl            one line per logged step: the same bits however often the run was interrupted
+RUN/timing.jsonl         seconds per step, which are never the same twice
+RUN/status.json          step, state, verdict
+RUN/checkpoints/step-N/  safetensors files, state.json, and SHA256SUMS over all of them
+RUN/samples/step-N.png   grids of samples
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from advnets.config import Config, check, from_json, to_json
+from advnets.errors import InputError
+
+FORMAT = 1
+KEPT_CHECKPOINTS = 2
+_CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
+_CHECKSUMS = "SHA256SUMS"
+_MAX_JSON_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    path: Path
+
+    @property
+    def log(self) -> Path:
+        """The file of logged steps."""
+        return self.path / "log.jsonl"
+
+    @property
+    def timing(self) -> Path:
+        """The file of seconds per step."""
+        return self.path / "timing.jsonl"
+
+    def exists(self) -> bool:
+        """Tell whether the folder holds a run."""
+        return (self.path / "config.json").is_file()
+
+    def create(self, config: Config, facts: dict[str, Any]) -> None:
+        """Make the folder and write config.json: the configuration and `facts` (data, versions, parameter counts).
+
+        Raises InputError if the folder already holds anything.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise InputError(
+                f"{self.path} exists already, allowed: a new or empty folder; go on with that run by --resume, "
+                "or name another folder with --out"
+            )
+        with reporting(f"cannot make the run folder {self.path}"):
+            (self.path / "samples").mkdir(parents=True, exist_ok=True)
+            (self.path / "checkpoints").mkdir(exist_ok=True)
+            write_json(self.path / "config.json", {"format": FORMAT, "config": to_json(config), **facts})
+
+    def read(self) -> dict[str, Any]:
+        """Read config.json; raises InputError where there is no run or a newer version wrote it."""
+        if not self.exists():
+            raise InputError(
+                f"{self.path} is not a run folder, allowed: a folder made by advnets train; see advnets runs list"
+            )
+        content = read_json(self.path / "config.json")
+        version = content.get("format")
+        if not isinstance(version, int) or version > FORMAT:
+            raise InputError(
+                f"{self.path} has run format {version!r}, this version of advnets reads formats up to {FORMAT}; "
+                "update advnets to open it"
+            )
+        return content
+
+    def config(self) -> Config:
+        """Rebuild the configuration; raises InputError where it was damaged."""
+        config: Config = from_json(Config, self.read().get("config"))
+        return check(config)
+
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example of the run's data."""
+        shape = self.read().get("data", {}).get("shape")
+        if not isinstance(shape, list) or not all(isinstance(side, int) and 0 < side < 2**20 for side in shape):
+            raise InputError(f"{self.path}/config.json is damaged (data.shape is {shape!r}); restore it from a copy")
+        return tuple(shape)
+
+    def rewrite_config(self, config: Config) -> None:
+        """Store settings that may change on resume, such as the number of steps."""
+        write_json(self.path / "config.json", {**self.read(), "config": to_json(config)})
+
+    def status(self) -> dict[str, Any]:
+        """Read status.json; empty where the run has not begun."""
+        file = self.path / "status.json"
+        return read_json(file) if file.is_file() else {}
+
+    def write_status(self, step: int, state: str, verdict: str | None, **more: Any) -> None:
+        """Replace status.json."""
+        write_json(self.path / "status.json", {"step": step, "state": state, "verdict": verdict, **more})
+
+    def cut_log(self, size: int) -> None:
+        """Cut log.jsonl back to its size at a checkpoint."""
+        if self.log.exists():
+            os.truncate(self.log, min(size, self.log.stat().st_size))
+
+    def checkpoint(self, step: int) -> Path:
+        """Folder of the checkpoint of a step."""
+        return self.path / "checkpoints" / f"step-{step}"
+
+    def checkpoint_steps(self) -> list[int]:
+        """Steps of the checkpoints that are there, oldest first."""
+        folder = self.path / "checkpoints"
+        names = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+        return sorted(int(found[1]) for name in names if (found := _CHECKPOINT.fullmatch(name)))
+
+    @contextlib.contextmanager
+    def writing_checkpoint(self, step: int) -> Iterator[Path]:
+        """Yield an empty folder; on success checksum, flush and rename it into place, then drop older checkpoints.
+
+        The folder appears whole or not at all. Raises InputError if writing fails; the last checkpoint then survives.
+        """
+        target = self.checkpoint(step)
+        aside = target.with_name(f".writing-step-{step}")
+        last = self.checkpoint_steps()[-1:]
+        survivor = f"the checkpoint of step {last[0]} is intact" if last else "there was no checkpoint before it"
+        with reporting(f"cannot write the checkpoint of step {step} in {self.path}", survivor):
+            try:
+                shutil.rmtree(aside, ignore_errors=True)
+                aside.mkdir(parents=True)
+                yield aside
+                names = sorted(file.name for file in aside.iterdir())
+                sums = "".join(f"{_sha256(aside / name)}  {name}\n" for name in names)
+                (aside / _CHECKSUMS).write_text(sums)
+                for name in [*names, _CHECKSUMS]:
+                    _flush(aside / name)
+                _flush(aside)
+                shutil.rmtree(target, ignore_errors=True)
+                aside.rename(target)
+                _flush(target.parent)
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
+        self._drop_old_checkpoints()
+
+    def _drop_old_checkpoints(self) -> None:
+        for step in self.checkpoint_steps()[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(self.checkpoint(step), ignore_errors=True)
+
+    def verified_checkpoint(self, step: int | None = None) -> Path | None:
+        """Return the folder of a checkpoint (the last by default) after checking its checksums; None if there is none.
+
+        Raises InputError for a damaged one.
+        """
+        steps = self.checkpoint_steps()
+        if step is not None and step not in steps:
+            raise InputError(f"{self.path} has no checkpoint of step {step}, there are {steps}; name one of these")
+        if not steps:
+            return None
+        folder = self.checkpoint(steps[-1] if step is None else step)
+        wrong = _damage(folder)
+        if wrong:
+            older = [other for other in steps if not _damage(self.checkpoint(other))]
+            fix = f"delete that folder to go on from step {older[-1]}" if older else "delete it and train again"
+            raise InputError(f"checkpoint {folder} is damaged ({wrong}), allowed: files as they were written; {fix}")
+        return folder
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process; the system frees it when the process ends, however it ends."""
+        with reporting(f"cannot lock the run {self.path}"), (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"another process is training {self.path}, allowed: one at a time; wait for it or stop it"
+                ) from None
+            yield
+
+
+def list_runs(folder: Path) -> list[Run]:
+    """List the runs directly inside a folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    runs = [run for entry in folder.iterdir() if (run := Run(entry)).exists()]
+    return sorted(runs, key=lambda run: ((run.path / "config.json").stat().st_ctime_ns, run.path.name))
+
+
+def next_folder(folder: Path, name: str) -> Path:
+    """Return the first free folder/name-N."""
+    number = 1
+    while (folder / f"{name}-{number}").exists():
+        number += 1
+    return folder / f"{name}-{number}"
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object; raises InputError for anything else."""
+    try:
+        if file.stat().st_size > _MAX_JSON_BYTES:
+            raise InputError(f"{file} is larger than {_MAX_JSON_BYTES} bytes; restore it from a copy")
+        content = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{file} cannot be read ({_reason(error)}), allowed: the JSON that advnets wrote; restore it from a copy"
+        ) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{file} holds {type(content).__name__}, allowed: a JSON object; restore it from a copy")
+    return content
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object aside, then rename it into place."""
+    aside = file.with_name(f".{file.name}.writing")
+    with aside.open("w") as stream:
+        stream.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
+        sync(stream)
+    aside.replace(file)
+
+
+def sync(stream: IO[Any]) -> None:
+    """Bring what was written to the disk itself."""
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def reporting(what: str, survivor: str = "nothing was lost") -> Iterator[None]:
+    """Turn a failed system call into one line for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{what}: {_reason(error)}; {survivor}; free space or fix permissions, then go on with --resume"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _damage(folder: Path) -> str | None:
+    """Say what is wrong with a checkpoint folder, if anything."""
+    try:
+        lines = (folder / _CHECKSUMS).read_text().splitlines()
+        for line in lines:
+            digest, _, name = line.partition("  ")
+            if Path(name).name != name:
+                return f"{_CHECKSUMS} names {name!r}"
+            if _sha256(folder / name) != digest:
+                return f"{name} has another checksum"
+    except (OSError, ValueError) as error:
+        return _reason(error)
+    return None if lines else f"{_CHECKSUMS} is empty"

@@ -1,0 +1,106 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from advnets import recipes
+from advnets.config import Config, TrainConfig, check, flatten, from_json, to_json
+from advnets.errors import InputError
+
+
+def with_field(config, name, value):
+    head, _, rest = name.partition(".")
+    return dataclasses.replace(config, **{head: with_field(getattr(config, head), rest, value) if rest else value})
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_every_recipe_is_in_range_and_survives_json(name):
+    import json
+
+    config = recipes.get(name)
+    assert check(config).recipe == name
+    assert from_json(Config, json.loads(json.dumps(to_json(config)))) == config
+
+
+@given(st.builds(TrainConfig, steps=st.integers(1, 10**9), learning_rate=st.floats(1e-9, 1e3), k=st.integers(1, 99)))
+def test_json_round_trip(train):
+    config = Config(train=train)
+    assert from_json(Config, to_json(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("train.k", 0),
+        ("train.batch_size", 0),
+        ("train.steps", 0),
+        ("train.learning_rate", 0.0),
+        ("train.learning_rate", float("nan")),
+        ("train.learning_rate", float("inf")),
+        ("train.momentum", 1.0),
+        ("train.average_decay", 1.0),
+        ("train.average_decay", -0.1),
+        ("discriminator.keep", (0.0, 0.5)),
+        ("discriminator.keep", (0.5, 1.1)),
+        ("discriminator.keep", ()),
+        ("discriminator.hidden", ()),
+        ("generator.hidden", (10, 0)),
+        ("noise.dimension", 0),
+        ("data.fold", 6),
+        ("seed", -1),
+    ],
+)
+def test_out_of_range_names_the_field_the_value_and_the_range(name, value):
+    with pytest.raises(InputError) as error:
+        check(with_field(Config(), name, value))
+    message = str(error.value)
+    assert message.startswith(f"--{name} is ") and "allowed: " in message and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"train.mode": "released", "train.k": 2}, "--mode paper"),
+        ({"noise.low": 2.0, "noise.high": 1.0}, "--noise.low"),
+        ({"train.non_saturating_weight": 0.0}, "at least one above 0"),
+        ({"generator.maps": (2, 3, 3)}, "--generator.hidden"),
+    ],
+)
+def test_settings_that_contradict_each_other(changes, word):
+    config = Config()
+    for name, value in changes.items():
+        config = with_field(config, name, value)
+    with pytest.raises(InputError, match=word):
+        check(config)
+
+
+@pytest.mark.parametrize("value", [None, "x", 1, [], {"recipe": "digits"}, {**to_json(Config()), "more": 1}])
+def test_damaged_json_is_an_input_error(value):
+    with pytest.raises(InputError):
+        from_json(Config, value)
+
+
+@pytest.mark.parametrize("field, value", [("seed", "1"), ("seed", True), ("seed", 1.5), ("train", None), ("recipe", 3)])
+def test_json_of_another_type_is_named(field, value):
+    with pytest.raises(InputError, match=field):
+        from_json(Config, {**to_json(Config()), field: value})
+
+
+def test_flatten_spells_fields_as_the_command_line_does():
+    flat = flatten(Config())
+    assert flat["train.learning_rate"] == 0.1
+    assert flat["second_stage"] is None
+
+
+def test_unknown_recipe_suggests_the_nearest():
+    with pytest.raises(InputError, match="did you mean mnist"):
+        recipes.get("mnst")
+
+
+@pytest.mark.parametrize(("shape", "examples"), [((1, 8, 8), 500), ((3, 64, 64), 9000), ((1,), 40), ((2000,), 12)])
+def test_auto_fits_any_data(shape, examples):
+    config = check(recipes.auto(Config(), shape, examples))
+    assert 1 <= config.train.batch_size <= examples
+    assert config.generator.output == ("sigmoid" if len(shape) == 3 else "linear")
+    assert sum(recipes.parameter_counts(config, shape)) < 60_000_000

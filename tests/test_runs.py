@@ -1,0 +1,152 @@
+import hashlib
+import json
+import multiprocessing
+import os
+
+import pytest
+
+from advnets.config import Config
+from advnets.errors import InputError
+from advnets.runs import KEPT_CHECKPOINTS, Run, list_runs, next_folder, read_json, write_json
+
+FACTS = {"data": {"shape": [1, 8, 8]}}
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = Run(tmp_path / "run")
+    run.create(Config(), FACTS)
+    return run
+
+
+def write(run, step, content=b"weights"):
+    with run.writing_checkpoint(step) as folder:
+        (folder / "net.safetensors").write_bytes(content)
+
+
+def test_create_writes_a_configuration_that_reads_back(run):
+    assert run.config() == Config()
+    assert run.shape() == (1, 8, 8)
+
+
+def test_create_refuses_a_folder_that_holds_anything(run, tmp_path):
+    before = (run.path / "config.json").read_bytes()
+    with pytest.raises(InputError, match="--resume"):
+        run.create(Config(seed=5), FACTS)
+    assert (run.path / "config.json").read_bytes() == before
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        Run(tmp_path / "file").create(Config(), FACTS)
+
+
+def test_a_run_of_a_newer_version_is_refused(run):
+    content = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps({**content, "format": 999}))
+    with pytest.raises(InputError, match=r"format 999.*update advnets"):
+        run.config()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1}', "[" * 100_000])
+def test_a_damaged_configuration_is_one_line(run, text):
+    (run.path / "config.json").write_text(text)
+    with pytest.raises(InputError) as error:
+        run.config()
+    assert "\n" not in str(error.value)
+
+
+def test_checkpoints_carry_checksums_that_the_usual_tool_reads(run):
+    write(run, 7)
+    line = (run.checkpoint(7) / "SHA256SUMS").read_text()
+    assert line == f"{hashlib.sha256(b'weights').hexdigest()}  net.safetensors\n"
+    assert run.verified_checkpoint() == run.checkpoint(7)
+
+
+def test_only_the_last_checkpoints_are_kept(run):
+    for step in (5, 10, 9999, 10000):
+        write(run, step)
+    assert run.checkpoint_steps() == [9999, 10000], "by number, not by name"
+    assert len(run.checkpoint_steps()) == KEPT_CHECKPOINTS
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(run):
+    write(run, 1)
+    survivor = pytest.raises(InputError, match=r"No space left on device; the checkpoint of step 1 is intact")
+    with survivor, run.writing_checkpoint(2) as folder:
+        (folder / "half").write_bytes(b"...")
+        raise OSError(28, os.strerror(28))
+    assert sorted(path.name for path in (run.path / "checkpoints").iterdir()) == ["step-1"]
+    assert run.verified_checkpoint() == run.checkpoint(1)
+
+
+def test_a_checkpoint_cut_off_by_a_kill_is_not_seen(run):
+    write(run, 1)
+    (run.path / "checkpoints" / ".writing-step-2").mkdir()
+    (run.path / "checkpoints" / "step-x").mkdir()
+    assert run.checkpoint_steps() == [1]
+    write(run, 2)
+    assert run.checkpoint_steps() == [1, 2]
+
+
+@pytest.mark.parametrize("damage", ["flip", "missing", "no sums", "empty sums", "path"])
+def test_damage_is_found_and_the_intact_one_named(run, damage):
+    write(run, 1)
+    write(run, 2)
+    folder = run.checkpoint(2)
+    match damage:
+        case "flip":
+            (folder / "net.safetensors").write_bytes(b"weighty")
+        case "missing":
+            (folder / "net.safetensors").unlink()
+        case "no sums":
+            (folder / "SHA256SUMS").unlink()
+        case "empty sums":
+            (folder / "SHA256SUMS").write_text("")
+        case "path":
+            (folder / "SHA256SUMS").write_text("0  ../../config.json\n")
+    with pytest.raises(InputError, match=r"damaged.*go on from step 1"):
+        run.verified_checkpoint()
+    assert run.verified_checkpoint(1) == run.checkpoint(1)
+
+
+def test_asking_for_a_step_that_is_not_there_names_those_that_are(run):
+    write(run, 4)
+    with pytest.raises(InputError, match=r"no checkpoint of step 5, there are \[4\]"):
+        run.verified_checkpoint(5)
+
+
+def _hold(path, ready, release):
+    with Run(path).locked():
+        ready.set()
+        release.wait(20)
+
+
+def test_a_second_process_is_refused_and_the_lock_dies_with_its_holder(run):
+    context = multiprocessing.get_context("spawn")
+    ready, release = context.Event(), context.Event()
+    process = context.Process(target=_hold, args=(run.path, ready, release))
+    process.start()
+    assert ready.wait(30)
+    with pytest.raises(InputError, match="another process is training"), run.locked():
+        pass
+    process.kill()
+    process.join()
+    with run.locked():
+        pass
+
+
+def test_json_is_replaced_whole(tmp_path):
+    file = tmp_path / "status.json"
+    write_json(file, {"step": 1})
+    with pytest.raises(ValueError):
+        write_json(file, {"step": float("nan")})
+    assert read_json(file) == {"step": 1}
+
+
+def test_runs_are_listed_and_numbered(tmp_path):
+    assert list_runs(tmp_path / "none") == []
+    first = next_folder(tmp_path, "digits")
+    Run(first).create(Config(), FACTS)
+    (tmp_path / "not-a-run").mkdir()
+    assert first.name == "digits-1"
+    assert next_folder(tmp_path, "digits").name == "digits-2"
+    assert [run.path for run in list_runs(tmp_path)] == [first]
