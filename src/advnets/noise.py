@@ -1,0 +1,24 @@
+"""The priors p_z, drawn from an explicit random generator."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from advnets.config import NoiseConfig
+
+Noise = Float[Tensor, "batch latent"]
+
+
+def draw(config: NoiseConfig, count: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Noise:
+    """Draw z ~ p_z on the generator's device: `count` rows of `config.dimension` units."""
+    shape, device = (count, config.dimension), generator.device
+    match config.kind:
+        case "uniform":
+            z = torch.empty(shape, device=device, dtype=dtype)
+            return z.uniform_(config.low, config.high, generator=generator)
+        case "gaussian":
+            return torch.randn(shape, generator=generator, device=device, dtype=dtype)
+        case "spherical":
+            z = torch.randn(shape, generator=generator, device=device, dtype=dtype)
+            length: Tensor = z.norm(dim=1, keepdim=True)
+            return z / length
