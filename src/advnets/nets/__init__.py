@@ -1,0 +1,1 @@
+"""The players: plain modules; G maps (batch, latent) to (batch, *shape), D returns (batch,) logits."""

@@ -1,0 +1,42 @@
+"""From a configuration to the two players."""
+
+import torch
+from torch import Tensor, nn
+
+from advnets.config import Config, StackConfig
+from advnets.nets.conv import DeconvolutionGenerator
+from advnets.nets.init import for_layer
+from advnets.nets.maxout import MaxoutDiscriminator
+from advnets.nets.mlp import MLP, MLPGenerator, StackedGenerator
+
+
+def build_generator(
+    config: Config, shape: tuple[int, ...], mean: Tensor, generator: torch.Generator, *, stage: int = 1
+) -> nn.Module:
+    """Build G with fresh weights for examples of `shape`; `mean` is the mean training example."""
+    kind = DeconvolutionGenerator if config.generator.maps else MLPGenerator
+    net: nn.Module = kind(config.generator, config.noise.dimension, shape, mean, generator)
+    if stage == 2 and config.second_stage:
+        return stack(config, config.second_stage, net, generator)
+    return net
+
+
+def stack(config: Config, second: StackConfig, pretrained: nn.Module, generator: torch.Generator) -> StackedGenerator:
+    """Put fresh layers under a pretrained generator (TFD, stage 2)."""
+    sizes = [config.noise.dimension, *second.hidden, config.noise.dimension]
+    layers = range(len(sizes) - 1)
+    bottom = MLP(sizes, [for_layer(second.activations, index) for index in layers])
+    bottom.initialise(
+        config.generator.init_range, [for_layer(second.hidden_biases, index) for index in layers], generator
+    )
+    return StackedGenerator(bottom, pretrained)
+
+
+def build_discriminator(config: Config, shape: tuple[int, ...], generator: torch.Generator) -> nn.Module:
+    """Build D with fresh weights for examples of `shape`; it returns logits of shape (batch,)."""
+    return MaxoutDiscriminator(config.discriminator, shape, generator)
+
+
+def parameter_count(net: nn.Module) -> int:
+    """Count the trained numbers of a net."""
+    return sum(parameter.numel() for parameter in net.parameters())

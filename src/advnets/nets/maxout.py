@@ -1,0 +1,69 @@
+"""Maxout units (Goodfellow et al. 2013) and the fully connected discriminator made of them."""
+
+import math
+from itertools import pairwise
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from advnets.config import DiscriminatorConfig
+from advnets.nets.conv import MaxoutConvolution
+from advnets.nets.dropout import dropout
+from advnets.nets.init import for_layer, uniform_
+
+
+class Maxout(nn.Module):
+    """One fully connected layer of maxout units: h_i = max_j (x·W_ij + b_ij) over `pieces` linear pieces j.
+
+    The rows of `weight` are ordered piece by piece, so that the maximum runs over contiguous memory.
+    """
+
+    def __init__(self, inputs: int, units: int, pieces: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, units * pieces)
+        self.units = units
+        self.pieces = pieces
+
+    def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch units"]:
+        """Return the largest piece of every unit."""
+        y: Tensor = self.linear(x)
+        pieces: Tensor = y.unflatten(1, (self.pieces, self.units))
+        return pieces.amax(1)
+
+
+class MaxoutDiscriminator(nn.Module):
+    """D(x) as one logit: maxout layers, on top of maxout convolutions where the config has them.
+
+    Dropout acts on the input of every layer, the logit's included, per example. D = σ(logit).
+    """
+
+    def __init__(self, config: DiscriminatorConfig, shape: tuple[int, ...], generator: torch.Generator) -> None:
+        super().__init__()
+        self.keep = config.keep
+        self.convolutions = nn.ModuleList()
+        for layer in config.convolutions:
+            block = MaxoutConvolution(layer, shape)
+            self.convolutions.append(block)
+            shape = block.shape
+        sizes = [math.prod(shape), *config.hidden]
+        self.layers = nn.ModuleList(Maxout(below, units, config.pieces) for below, units in pairwise(sizes))
+        self.logit = nn.Linear(sizes[-1], 1)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                uniform_(module.weight, config.init_range, generator)
+                nn.init.zeros_(cast(Tensor, module.bias))
+
+    def forward(
+        self, x: Float[Tensor, "batch *shape"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, " batch"]:
+        """Return logits; in training mode the dropout masks come from `generator`."""
+        blocks = [*self.convolutions, *self.layers, self.logit]
+        for index, block in enumerate(blocks):
+            if index == len(self.convolutions):
+                x = x.flatten(1)
+            if self.training:
+                x = dropout(x, for_layer(self.keep, index), generator)
+            x = block(x)
+        return x.squeeze(1)
