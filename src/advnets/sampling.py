@@ -1,0 +1,104 @@
+"""Samples from a net, or from a run folder, always in evaluation mode and from a seed."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from advnets import noise, pictures
+from advnets.config import Config, NoiseConfig
+from advnets.data.dataset import FloatArray, Scaling
+from advnets.errors import InputError
+from advnets.nets.build import build_generator
+from advnets.nets.files import load_net
+from advnets.runs import Run, read_json
+from advnets.seeds import stream
+
+Weights = Literal["auto", "average", "raw"]
+_CHUNK = 1000
+
+
+@torch.no_grad()
+def generate(net: nn.Module, latents: Float[Tensor, "n latent"]) -> FloatArray:
+    """Map latents to samples (n, *shape) in the nets' units, in evaluation mode, in chunks."""
+    training = net.training
+    parameter = next(net.parameters())
+    net.eval()
+    chunks = [net(chunk.to(parameter)).float().cpu().numpy() for chunk in latents.split(_CHUNK)]
+    net.train(training)
+    return np.concatenate(chunks)
+
+
+def draw_latents(config: NoiseConfig, count: int, seed: int) -> Float[Tensor, "n latent"]:
+    """Draw z ~ p_z on the CPU, the same for the same seed on every device."""
+    return noise.draw(config, count, stream(seed, "samples"))
+
+
+def lines(config: NoiseConfig, count: int, steps: int, seed: int) -> Float[Tensor, "n latent"]:
+    """Latents of `count` straight lines of `steps` points between random ends, ends included (figure 3).
+
+    z_t = (1 − t)·z_0 + t·z_1, line by line; on the unit sphere for the spherical prior.
+    """
+    ends = draw_latents(config, 2 * count, seed)
+    t = torch.linspace(0, 1, steps)[None, :, None]
+    points = ((1 - t) * ends[:count, None] + t * ends[count:, None]).flatten(0, 1)
+    return points / points.norm(dim=1, keepdim=True) if config.kind == "spherical" else points
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The generator of a run, with what is needed to draw from it and to show what it draws."""
+
+    config: Config
+    net: nn.Module
+    scaling: Scaling
+    step: int
+    weights: str
+
+    def draw(self, count: int, seed: int = 0) -> FloatArray:
+        """Draw samples (n, c, h, w) or (n, d) in the user's units."""
+        return self.from_latents(draw_latents(self.config.noise, count, seed))
+
+    def from_latents(self, latents: Float[Tensor, "n latent"]) -> FloatArray:
+        """Map latents to samples (n, c, h, w) or (n, d) in the user's units."""
+        return self.scaling.undo(generate(self.net, latents))
+
+
+def load_sampler(run: Run, weights: Weights = "auto", step: int | None = None) -> Sampler:
+    """Load the generator of a run's last checkpoint, or of another step's.
+
+    `weights` are the averaged ones where the run keeps them, else the raw ones. Raises InputError where the run has
+    no checkpoint, a damaged one, or not these weights.
+    """
+    content = run.read()
+    config, shape = run.config(), run.shape()
+    folder = run.verified_checkpoint(step)
+    if folder is None:
+        raise InputError(
+            f"{run.path} has no checkpoint yet, allowed: a run that has saved one; train it on with --resume"
+        )
+    averaged = (folder / "average.safetensors").is_file()
+    if weights == "average" and not averaged:
+        raise InputError(
+            f"{run.path} keeps no averaged weights, allowed: --weights raw; train with --train.average_decay .999"
+        )
+    name = "generator" if weights == "raw" or not averaged else "average"
+    stage = read_json(folder / "state.json").get("stage", 1)
+    net = build_generator(config, shape, torch.zeros(shape), stream(0, "weights"), stage=stage)
+    load_net(net, folder / f"{name}.safetensors")
+    scaling = Scaling.from_json(content.get("data", {}).get("scaling"))
+    return Sampler(config, net, scaling, int(folder.name.removeprefix("step-")), name)
+
+
+def picture(
+    x: FloatArray, scaling: Scaling, data: NDArray[np.float32] | None = None, columns: int | None = None
+) -> Image.Image:
+    """Show samples: a grid of images, or a plot of vectors over data."""
+    if x.ndim == 4:
+        return pictures.grid(x, columns=columns, stretch=scaling.kind == "contrast")
+    return pictures.plot(x, data)

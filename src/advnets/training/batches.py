@@ -1,0 +1,39 @@
+"""Minibatches as rows of one tensor on the device: no loader, no copy of an item."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from advnets.errors import InputError
+from advnets.seeds import stream
+
+
+class Batches:
+    """Shuffled minibatches of an in-memory tensor, addressed by their number since the start of training.
+
+    Every epoch has its own permutation, a function of (seed, epoch) alone, so that there is no state to
+    save. The examples left over after the last full minibatch of an epoch wait for the next permutation.
+    Raises InputError where one minibatch is larger than the data.
+    """
+
+    def __init__(self, x: Float[Tensor, "n *shape"], batch_size: int, seed: int) -> None:
+        if batch_size > len(x):
+            raise InputError(
+                f"--train.batch_size is {batch_size}, allowed: up to the {len(x)} training examples; "
+                "set --train.batch_size"
+            )
+        self.x = x
+        self.batch_size = batch_size
+        self.seed = seed
+        self.per_epoch = len(x) // batch_size
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, number: int) -> Float[Tensor, "batch *shape"]:
+        """Return minibatch `number`, counted from 0 over all epochs."""
+        epoch, index = divmod(number, self.per_epoch)
+        if epoch != self._epoch:
+            order = torch.randperm(len(self.x), generator=stream(self.seed, "order", epoch))
+            self._order = order.to(self.x.device)
+            self._epoch = epoch
+        return self.x[self._order[index * self.batch_size : (index + 1) * self.batch_size]]

@@ -1,0 +1,138 @@
+"""The two players with their gradient rules: everything that changes from step to step."""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from advnets import noise
+from advnets.config import Config, TrainConfig
+from advnets.errors import InputError
+from advnets.nets.build import build_discriminator, build_generator, stack
+from advnets.nets.init import layer_weights, limit_column_norms_
+from advnets.seeds import stream
+from advnets.training import schedules
+
+MEASURES = ("value", "discriminator_loss", "generator_loss", "d_real", "d_fake")
+
+
+@dataclass
+class Player:
+    """A net and the gradient rule that trains it."""
+
+    net: nn.Module
+    optimiser: Optimizer
+    initial_rate: float
+    max_column_norm: float | None
+
+    def update(self, train: TrainConfig, step: int, epoch: int) -> None:
+        """Take one gradient step with the rates of this step of the stage, then limit column norms.
+
+        Momentum is the released code's v = μv − lr·g, p += v. torch's rule has lr outside the velocity, so its
+        μ is scaled by the ratio of the last two learning rates, which makes both rules the same.
+        """
+        rate = schedules.learning_rate(train, self.initial_rate, step)
+        last_rate = schedules.learning_rate(train, self.initial_rate, max(step - 1, 0))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+            if "momentum" in group:
+                group["momentum"] = schedules.momentum(train, epoch) * last_rate / rate
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.max_column_norm is not None:
+            limit_column_norms_(layer_weights(self.net), self.max_column_norm)
+
+
+@dataclass
+class Game:
+    """State of a training run."""
+
+    config: Config
+    generator: Player
+    discriminator: Player
+    average: AveragedModel | None
+    random: torch.Generator
+    sums: Tensor
+    autocast: Callable[[], contextlib.AbstractContextManager[object]]
+    step: int = 0
+    stage: int = 1
+    summed: int = 0
+    dtype: torch.dtype = field(default=torch.float32)
+
+    @property
+    def stage_step(self) -> int:
+        """Steps made in the present stage."""
+        second = self.config.second_stage
+        return self.step - second.after if second and self.stage == 2 else self.step
+
+    def noise(self, count: int) -> noise.Noise:
+        """Draw z for one minibatch."""
+        return noise.draw(self.config.noise, count, self.random, self.dtype)
+
+    def update(self, player: Player, per_epoch: int) -> None:
+        """Let one player take its step, and the average follow the generator."""
+        epoch = self.stage_step * self.config.train.k // per_epoch + 1
+        player.update(self.config.train, self.stage_step, epoch)
+        if player is self.generator and self.average is not None:
+            self.average.update_parameters(player.net)
+
+
+def _optimiser(net: nn.Module, train: TrainConfig, rate: float) -> Optimizer:
+    match train.optimiser:
+        case "momentum":
+            return SGD(net.parameters(), lr=rate, momentum=train.momentum, fused=True)
+        case "adam":
+            return Adam(net.parameters(), lr=rate, betas=train.adam_betas, fused=True)
+
+
+def _average(net: nn.Module, train: TrainConfig) -> AveragedModel | None:
+    if not train.average_decay:
+        return None
+    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(train.average_decay))
+
+
+def new_game(config: Config, shape: tuple[int, ...], mean: Tensor, fabric: Fabric, *, stage: int = 1) -> Game:
+    """Build both players with fresh weights; `mean` is the mean training example."""
+    weights = stream(config.seed, "weights")
+    dtype = torch.float64 if config.train.precision == "64-true" else torch.float32
+    generator = build_generator(config, shape, mean, weights, stage=stage).to(fabric.device, dtype)
+    discriminator = build_discriminator(config, shape, weights).to(fabric.device, dtype)
+    return Game(
+        config,
+        _player(generator, config, "generator"),
+        _player(discriminator, config, "discriminator"),
+        _average(generator, config.train),
+        stream(config.seed, "play", device=fabric.device),
+        torch.zeros(len(MEASURES), device=fabric.device),
+        fabric.autocast,
+        stage=stage,
+        dtype=dtype,
+    )
+
+
+def _player(net: nn.Module, config: Config, side: str) -> Player:
+    train = config.train
+    rate, limit = train.learning_rate, config.generator.max_column_norm
+    if side == "discriminator":
+        rate, limit = train.discriminator_learning_rate or rate, config.discriminator.max_column_norm
+    return Player(net, _optimiser(net, train, rate), rate, limit)
+
+
+def second_stage(game: Game, shape: tuple[int, ...]) -> Game:
+    """Go on with new layers under the whole trained generator, and a fresh discriminator (released code, TFD)."""
+    config, device = game.config, game.random.device
+    if config.second_stage is None:
+        raise InputError("this recipe has one stage; see advnets recipes for one with two")
+    weights = stream(config.seed, "weights", 2)
+    net = stack(config, config.second_stage, game.generator.net, weights).to(device, game.dtype)
+    discriminator = build_discriminator(config, shape, weights).to(device, game.dtype)
+    game.generator = _player(net, config, "generator")
+    game.discriminator = _player(discriminator, config, "discriminator")
+    game.average = _average(net, config.train)
+    game.stage = 2
+    return game

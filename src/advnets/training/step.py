@@ -1,0 +1,78 @@
+"""One step of the game, in the two forms in which the paper's experiments exist."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from advnets import objectives
+from advnets.training.batches import Batches
+from advnets.training.game import Game
+
+Logits = Float[Tensor, " batch"]
+_SMALLEST_SEED = 1e-20  # far under the rounding of any gradient it is added to, and its inverse is finite
+
+
+def paper_step(game: Game, batches: Batches) -> None:
+    """Algorithm 1: k ascents of D on V, each on fresh noise, then one descent of G on fresh noise."""
+    train, generator, discriminator = game.config.train, game.generator.net, game.discriminator.net
+    for update in range(train.k):
+        real = batches[game.stage_step * train.k + update]
+        with game.autocast():
+            with torch.no_grad():
+                fake = generator(game.noise(len(real)), game.random)
+            real_logits, fake_logits = discriminator(torch.cat([real, fake]), game.random).split(len(real))
+            loss = objectives.discriminator_loss(real_logits, fake_logits).mean()
+        loss.backward()
+        game.update(game.discriminator, batches.per_epoch)
+    discriminator.requires_grad_(False)
+    with game.autocast():
+        fake_logits_new = discriminator(generator(game.noise(len(real)), game.random), game.random)
+        g_loss = objectives.generator_loss(fake_logits_new, train.minimax_weight, train.non_saturating_weight).mean()
+    g_loss.backward()
+    discriminator.requires_grad_(True)
+    game.update(game.generator, batches.per_epoch)
+    measure(game, real_logits.detach(), fake_logits.detach(), loss.detach(), g_loss.detach())
+
+
+def released_step(game: Game, batches: Batches) -> None:
+    """Both players move at once, on the same fakes and the same dropout masks, by one pass through D.
+
+    The logit l of a fake enters both losses, so the gradient of G's loss by the fake image is that of D's loss
+    times (∂L_G/∂l) / (∂L_D/∂l), for the non-saturating loss (σ(l) − 1) / (σ(l)/2): one number per sample.
+    """
+    real = batches[game.stage_step]
+    with game.autocast():
+        fake = game.generator.net(game.noise(len(real)), game.random)
+        image = fake.detach().requires_grad_()
+        logits = game.discriminator.net(torch.cat([real, image]), game.random)
+    d_loss, d_seed, g_loss, g_seed = _seeds(game, logits.detach())
+    d_seed[len(real) :].clamp_min_(_SMALLEST_SEED / len(real))
+    logits.backward(d_seed.to(logits.dtype))
+    ratio = (g_seed / d_seed)[len(real) :].reshape(-1, *[1] * (image.dim() - 1))
+    assert image.grad is not None  # it was a leaf of the backward pass
+    fake.backward((image.grad * ratio).to(fake.dtype))
+    game.update(game.discriminator, batches.per_epoch)
+    game.update(game.generator, batches.per_epoch)
+    logits = logits.detach()
+    measure(game, logits[: len(real)], logits[len(real) :], d_loss, g_loss)
+
+
+def _seeds(game: Game, logits: Logits) -> tuple[Tensor, Logits, Tensor, Logits]:
+    """Both players' mean losses and their gradients by the logits of data, then fakes."""
+    train, half = game.config.train, len(logits) // 2
+    logits = logits.to(game.dtype).requires_grad_()
+    real_logits, fake_logits = logits.split(half)
+    d_loss = objectives.released_discriminator_loss(real_logits, fake_logits).mean()
+    g_loss = objectives.generator_loss(fake_logits, train.minimax_weight, train.non_saturating_weight).mean()
+    (d_seed,) = torch.autograd.grad(d_loss, logits)
+    (g_seed,) = torch.autograd.grad(g_loss, logits)
+    return d_loss.detach(), d_seed, g_loss.detach(), g_seed
+
+
+@torch.no_grad()
+def measure(game: Game, real_logits: Logits, fake_logits: Logits, d_loss: Tensor, g_loss: Tensor) -> None:
+    """Add this step's V, losses, D(x) and D(G(z)) to the sums for the log; what is not finite stays in them."""
+    value = objectives.value(real_logits, fake_logits).mean()
+    d_real, d_fake = real_logits.sigmoid().mean(), fake_logits.sigmoid().mean()
+    game.sums += torch.stack([value, d_loss, g_loss, d_real, d_fake]).to(game.sums.dtype)
+    game.summed += 1

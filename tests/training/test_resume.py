@@ -1,0 +1,184 @@
+"""Exactness: a run that was interrupted, however it was, ends with the same bits as one that was not."""
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from advnets.config import StackConfig
+from advnets.errors import InputError
+from advnets.runs import Run
+from advnets.training.loop import check_resumable, train
+from training.games import data, tiny
+
+MODES = ["paper", "released"]
+
+
+def bits(run: Run) -> dict[str, bytes]:
+    """Everything that must be equal: weights, averages, optimisers, random states, counters and the log."""
+    folder = run.checkpoint(run.checkpoint_steps()[-1])
+    files = {file.name: file.read_bytes() for file in folder.iterdir()}
+    return files | {"log.jsonl": run.log.read_bytes(), "samples": (run.path / "samples.png").read_bytes()}
+
+
+def stop_after(calls: int):
+    count = iter(range(1, 10**9))
+    return lambda: next(count) >= calls
+
+
+@pytest.mark.parametrize("optimiser", ["momentum", "adam"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("cut", [1, 4, 7, 11])
+def test_interrupted_and_resumed_equals_straight_through(tmp_path, mode, optimiser, cut):
+    config = tiny(mode=mode, optimiser=optimiser, average_decay=0.9)
+    whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
+    assert train(config, data(), whole).state == "finished"
+    assert train(config, data(), parts, stop=stop_after(cut)).state == "interrupted"
+    assert parts.status() == {"step": cut, "state": "interrupted", "verdict": None}
+    assert train(config, data(), parts).state == "finished"
+    assert bits(whole) == bits(parts)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_more_steps_on_a_finished_run_equal_a_longer_run(tmp_path, mode):
+    long, short = Run(tmp_path / "long"), Run(tmp_path / "short")
+    train(tiny(mode=mode, steps=14), data(), long)
+    train(tiny(mode=mode, steps=6), data(), short)
+    train(tiny(mode=mode, steps=14), data(), short)
+    assert bits(long) == bits(short)
+
+
+@pytest.mark.parametrize("cut", [3, 6, 9])
+def test_two_stages_resume_on_either_side_of_the_border(tmp_path, cut):
+    config = dataclasses.replace(tiny(average_decay=0.5), second_stage=StackConfig(after=6, hidden=(7,)))
+    whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
+    train(config, data(), whole)
+    train(config, data(), parts, stop=stop_after(cut))
+    train(config, data(), parts)
+    assert bits(whole) == bits(parts)
+    assert json.loads((whole.checkpoint(12) / "state.json").read_text())["stage"] == 2
+
+
+def test_same_seed_same_bits_other_seed_other_bits(tmp_path):
+    runs = [Run(tmp_path / name) for name in "abc"]
+    for run, seed in zip(runs, (1, 1, 2), strict=True):
+        train(dataclasses.replace(tiny(), seed=seed), data(), run)
+    first, again, other = map(bits, runs)
+    assert first == again
+    for name in ("generator.safetensors", "discriminator.safetensors", "log.jsonl"):
+        assert first[name] != other[name]
+
+
+def test_the_log_is_cut_back_to_the_checkpoint(tmp_path):
+    run = Run(tmp_path / "run")
+    train(tiny(steps=8), data(), run)
+    expected = run.log.read_bytes()
+    with run.log.open("a") as stream:
+        stream.write('{"step": 9, "half a li')  # what a power cut leaves
+    train(tiny(steps=8), data(), run)
+    assert run.log.read_bytes() == expected
+
+
+def test_log_lines_are_json_with_steps_in_order(tmp_path):
+    run = Run(tmp_path / "run")
+    train(tiny(), data(), run)
+    lines = [json.loads(line) for line in run.log.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [4, 8, 12]
+    assert all(0 < line["d_real"] < 1 and 0 < line["d_fake"] < 1 and line["value"] < 0 for line in lines)
+
+
+@pytest.mark.parametrize("name", ["generator", "discriminator", "generator-optimiser", "game", "average"])
+def test_a_flipped_byte_in_a_checkpoint_is_one_clear_error(tmp_path, name):
+    run = Run(tmp_path / "run")
+    train(tiny(average_decay=0.9), data(), run)
+    file = run.checkpoint(12) / f"{name}.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=rf"damaged \({name}.safetensors .*delete that folder to go on from step 10"):
+        train(tiny(average_decay=0.9, steps=20), data(), run)
+    file.parent.rename(tmp_path / "aside")
+    assert train(tiny(average_decay=0.9, steps=12), data(), run).state == "finished"
+
+
+def test_changed_data_are_noticed(tmp_path):
+    run = Run(tmp_path / "run")
+    train(tiny(), data(), run)
+    check_resumable(run, data())
+    with pytest.raises(InputError, match=r"data .* have changed"):
+        check_resumable(run, data(seed=1))
+
+
+def test_divergence_stops_the_run_and_keeps_the_last_finite_checkpoint(tmp_path):
+    run = Run(tmp_path / "run")
+    config = tiny(steps=400, learning_rate=1e18, checkpoint_every=1, log_every=1)
+    outcome = train(config, data(), run)
+    assert outcome.state == "diverged"
+    assert run.status() == {"step": outcome.step, "state": "diverged", "verdict": "diverged"}
+    assert all(step < outcome.step for step in run.checkpoint_steps())
+    from advnets.sampling import load_sampler
+
+    if run.checkpoint_steps():
+        import numpy as np
+
+        assert np.isfinite(load_sampler(run).draw(5)).all()
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import dataclasses
+from advnets import recipes
+from advnets.config import DiscriminatorConfig, GeneratorConfig
+from advnets.data import load
+from advnets.runs import Run
+from advnets.training.loop import train
+config = recipes.get("digits")
+schedule = dict(steps=400, checkpoint_every=40, sample_every=150, log_every=30)
+settings = dataclasses.replace(config.train, mode=sys.argv[2], **schedule)
+config = dataclasses.replace(config, train=settings, generator=GeneratorConfig(hidden=(64, 64)),
+                             discriminator=DiscriminatorConfig(hidden=(32, 32)))
+print(train(config, load(config.data), Run(Path(sys.argv[1]))).state, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_killed_at_random_moments_and_resumed_equals_straight_through(tmp_path, mode):
+    def command(name):
+        return [sys.executable, "-c", SCRIPT, str(tmp_path / name), mode]
+
+    assert subprocess.run(command("whole"), capture_output=True, text=True, check=True).stdout == "finished\n"
+    moments = random.Random(os.getpid())
+    killed = 0
+    for _ in range(3):
+        process = subprocess.Popen(command("parts"), stdout=subprocess.PIPE)
+        wait_for_progress(tmp_path / "parts", process, moments.randrange(20, 500))
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            killed += 1
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    subprocess.run(command("parts"), capture_output=True, check=True)
+    assert killed, "at least one kill hit a living process"
+    assert bits(Run(tmp_path / "whole")) == bits(Run(tmp_path / "parts"))
+
+
+def wait_for_progress(folder: Path, process: subprocess.Popen, milliseconds: int) -> None:
+    """Wait until the process has begun to train, then some more."""
+    deadline = time.monotonic() + 60
+    before = (folder / "log.jsonl").stat().st_mtime_ns if (folder / "log.jsonl").exists() else 0
+    while process.poll() is None and time.monotonic() < deadline:
+        log = folder / "log.jsonl"
+        if log.exists() and log.stat().st_mtime_ns != before:
+            break
+        time.sleep(0.005)
+    time.sleep(milliseconds / 1000)
