@@ -1,0 +1,81 @@
+"""What a data set is once it is read: arrays, splits, and the way back to the user's units."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advnets.errors import InputError
+
+FloatArray = NDArray[np.float32]
+ScalingKind = Literal["unit", "contrast", "standard", "none"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples x of shape (n, c, h, w) or (n, d), float32, with integer labels where the data set has them.
+
+    A label indexes the data set's class names; -1 stands for no label.
+    """
+
+    x: FloatArray
+    labels: NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The map from the user's numbers to the numbers the nets see: x_net = (x - shift) / scale, kept to be undone.
+
+    shift and scale are scalars or have the shape of one example. Global contrast normalisation
+    depends on each image and is not undone: `kind` tells.
+    """
+
+    kind: ScalingKind
+    shift: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    def undo(self, x: FloatArray) -> FloatArray:
+        """Return x in the user's units: x·scale + shift for `standard`, x itself for the other kinds."""
+        if self.kind != "standard":
+            return x
+        return (x * self.scale + self.shift).astype(np.float32)
+
+    def to_json(self) -> dict[str, object]:
+        """Describe the scaling in plain JSON values."""
+        return {"kind": self.kind, "shift": self.shift.tolist(), "scale": self.scale.tolist()}
+
+    @classmethod
+    def from_json(cls, content: object) -> "Scaling":
+        """Rebuild a scaling; raises InputError where the description was damaged."""
+        try:
+            if not isinstance(content, dict) or content["kind"] not in get_args(ScalingKind):
+                raise ValueError
+            shift, scale = (np.asarray(content[key], dtype=np.float64) for key in ("shift", "scale"))
+            if not (np.isfinite(shift).all() and np.isfinite(scale).all()):
+                raise ValueError
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                "data.scaling in config.json is damaged, allowed: kind, shift and scale as advnets wrote them; "
+                "restore the file from a copy"
+            ) from None
+        return cls(content["kind"], shift, scale)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set in memory, split as its protocol says and scaled for the nets."""
+
+    name: str
+    train: Split
+    validation: Split
+    test: Split
+    scaling: Scaling
+    class_names: tuple[str, ...]
+    fingerprint: str
+    source: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example: (c, h, w) for images, (d,) for vectors."""
+        return self.train.x.shape[1:]
