@@ -38,6 +38,7 @@ def test_json_round_trip(train):
         ("train.learning_rate", 0.0),
         ("train.learning_rate", float("nan")),
         ("train.learning_rate", float("inf")),
+        ("train.minimum_learning_rate", 0.0),
         ("train.momentum", 1.0),
         ("train.average_decay", 1.0),
         ("train.average_decay", -0.1),
@@ -65,6 +66,7 @@ def test_out_of_range_names_the_field_the_value_and_the_range(name, value):
         ({"noise.low": 2.0, "noise.high": 1.0}, "--noise.low"),
         ({"train.non_saturating_weight": 0.0}, "at least one above 0"),
         ({"generator.maps": (2, 3, 3)}, "--generator.hidden"),
+        ({"generator.maps": (2, 3, 3), "generator.max_column_norm": 1.0}, "--generator.maps None"),
     ],
 )
 def test_settings_that_contradict_each_other(changes, word):
@@ -93,6 +95,15 @@ def test_flatten_spells_fields_as_the_command_line_does():
     assert flat["second_stage"] is None
 
 
+@pytest.mark.parametrize("part", ["channels", "pieces", "kernel", "pool", "pool_stride"])
+def test_convolutions_are_checked_too(part):
+    config = recipes.get("cifar10-conv")
+    wrong = dataclasses.replace(config.discriminator.convolutions[1], **{part: 0})
+    layers = (config.discriminator.convolutions[0], wrong)
+    with pytest.raises(InputError, match=rf"--discriminator.convolutions.1.{part} is 0"):
+        check(with_field(config, "discriminator.convolutions", layers))
+
+
 def test_unknown_recipe_suggests_the_nearest():
     with pytest.raises(InputError, match="did you mean mnist"):
         recipes.get("mnst")
@@ -100,7 +111,7 @@ def test_unknown_recipe_suggests_the_nearest():
 
 @pytest.mark.parametrize(("shape", "examples"), [((1, 8, 8), 500), ((3, 64, 64), 9000), ((1,), 40), ((2000,), 12)])
 def test_auto_fits_any_data(shape, examples):
-    config = check(recipes.auto(Config(), shape, examples))
+    config = check(recipes.auto(Config(), shape, examples, unit=True))
     assert 1 <= config.train.batch_size <= examples
     assert config.generator.output == ("sigmoid" if len(shape) == 3 else "linear")
     assert sum(recipes.parameter_counts(config, shape)) < 60_000_000

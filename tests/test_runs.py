@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import multiprocessing
@@ -7,7 +8,7 @@ import pytest
 
 from advnets.config import Config
 from advnets.errors import InputError
-from advnets.runs import KEPT_CHECKPOINTS, Run, list_runs, next_folder, read_json, write_json
+from advnets.runs import KEPT_CHECKPOINTS, Run, list_runs, next_folder, read_json, reserved, write_json
 
 FACTS = {"data": {"shape": [1, 8, 8]}}
 
@@ -80,7 +81,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(run):
 
 def test_a_checkpoint_cut_off_by_a_kill_is_not_seen(run):
     write(run, 1)
-    (run.path / "checkpoints" / ".writing-step-2").mkdir()
+    (run.path / "checkpoints" / ".writing-step-2").mkdir(parents=True)
     (run.path / "checkpoints" / "step-x").mkdir()
     assert run.checkpoint_steps() == [1]
     write(run, 2)
@@ -140,6 +141,47 @@ def test_json_is_replaced_whole(tmp_path):
     with pytest.raises(ValueError):
         write_json(file, {"step": float("nan")})
     assert read_json(file) == {"step": 1}
+
+
+def test_a_folder_without_a_run_is_not_said_to_be_one(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="holds no run: name another folder"):
+        Run(tmp_path).require_free()
+
+
+def test_leftovers_of_a_killed_checkpoint_are_removed(run):
+    leftover = run.path / "checkpoints" / ".writing-step-7"
+    leftover.mkdir(parents=True)
+    with run.locked():
+        assert not leftover.exists()
+
+
+def test_an_error_inside_a_locked_run_is_not_called_a_lock_problem(run):
+    with pytest.raises(OSError, match="the disk"), run.locked():
+        raise OSError("the disk")
+
+
+def test_a_run_that_nobody_holds_is_not_running(run):
+    with run.locked():
+        run.write_status(3, "running", None)
+        assert run.status()["state"] == "running"
+    assert run.status()["state"] == "interrupted", "its process is gone"
+
+
+def test_reserved_folders_differ_and_empty_ones_vanish(tmp_path):
+    with reserved(tmp_path, "digits") as first, reserved(tmp_path, "digits") as second:
+        assert (first.name, second.name) == ("digits-1", "digits-2")
+        Run(second).create(Config(), FACTS)
+    assert [path.name for path in tmp_path.iterdir()] == ["digits-2"]
+
+
+def test_settings_that_may_change_are_adopted_and_others_named(run):
+    longer = dataclasses.replace(Config(), train=dataclasses.replace(Config().train, steps=5))
+    run.adopt(longer)
+    assert run.config() == longer
+    with pytest.raises(InputError, match=r"seed is 0 in the run and 4 here, train.k is 1 in the run and 2 here"):
+        run.adopt(dataclasses.replace(longer, seed=4, train=dataclasses.replace(longer.train, k=2)))
+    assert run.config() == longer
 
 
 def test_runs_are_listed_and_numbered(tmp_path):

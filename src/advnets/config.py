@@ -2,12 +2,15 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from advnets.errors import InputError
+
+FREE_ON_RESUME = ("train.steps", "train.sample_every", "train.checkpoint_every", "train.device")
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
 Mode = Literal["paper", "released"]
@@ -112,7 +115,8 @@ class ConvolutionConfig:
                 f"a convolution with kernel {self.kernel} and padding {self.padding} has no room in images of "
                 f"{shape[1]}x{shape[2]}, allowed: kernels that fit; use a fully connected recipe or --data.size"
             )
-        height, width = (1 + max(0, math.ceil((side - self.pool) / self.pool_stride)) for side in sides)
+        pool = min(self.pool, *sides)
+        height, width = (1 + math.ceil((side - pool) / self.pool_stride) for side in sides)
         return self.channels, height, width
 
 
@@ -261,6 +265,9 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         value = getattr(config, item.name)
         if dataclasses.is_dataclass(value):
             flat |= flatten(value, f"{prefix}{item.name}.")
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            for index, part in enumerate(value):
+                flat |= flatten(part, f"{prefix}{item.name}.{index}.")
         else:
             flat[prefix + item.name] = value
     return flat
@@ -288,6 +295,12 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "discriminator.pieces": (lambda v: v >= 1, "1 or more"),
     "discriminator.keep": (lambda v: len(v) > 0 and all(0 < p <= 1 for p in v), "probabilities above 0 and up to 1"),
     "discriminator.init_range": (lambda v: v > 0, "a number above 0"),
+    "discriminator.convolutions.channels": (lambda v: v >= 1, "1 or more"),
+    "discriminator.convolutions.pieces": (lambda v: v >= 1, "1 or more"),
+    "discriminator.convolutions.kernel": (lambda v: v >= 1, "1 or more"),
+    "discriminator.convolutions.padding": (lambda v: v >= 0, "0 or more"),
+    "discriminator.convolutions.pool": (lambda v: v >= 1, "1 or more"),
+    "discriminator.convolutions.pool_stride": (lambda v: v >= 1, "1 or more"),
     "train.steps": (lambda v: v >= 1, "1 or more"),
     "train.batch_size": (lambda v: v >= 1, "1 or more"),
     "train.k": (lambda v: v >= 1, "1 or more"),
@@ -296,7 +309,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "train.learning_rate": (lambda v: v > 0, "a number above 0"),
     "train.discriminator_learning_rate": (lambda v: v is None or v > 0, "a number above 0"),
     "train.decay_per_update": (lambda v: v >= 1, "1 or more (1 is no decay)"),
-    "train.minimum_learning_rate": (lambda v: v >= 0, "0 or more"),
+    "train.minimum_learning_rate": (lambda v: v > 0, "a number above 0"),
     "train.momentum": (lambda v: 0 <= v < 1, "0 up to, not including, 1"),
     "train.final_momentum": (lambda v: 0 <= v < 1, "0 up to, not including, 1"),
     "train.momentum_epochs": (lambda v: v >= 1, "1 or more"),
@@ -308,6 +321,8 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "train.sample_every": (lambda v: v >= 1, "1 or more"),
     "train.checkpoint_every": (lambda v: v >= 1, "1 or more"),
     "second_stage.after": (lambda v: v >= 1, "1 or more"),
+    "second_stage.activations": (len, "one or more names"),
+    "second_stage.hidden_biases": (len, "one or more numbers"),
     "second_stage.hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
 }
 
@@ -315,10 +330,10 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
 def check(config: Config) -> Config:
     """Return config unchanged; raises InputError that names the first setting out of range."""
     for name, value in flatten(config).items():
-        test, allowed = _ALLOWED.get(name, (None, ""))
+        test, allowed = _ALLOWED.get(re.sub(r"\.\d+\.", ".", name), (None, ""))
         numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, float)]
         if any(not math.isfinite(v) for v in numbers) or (test and not test(value)):
-            raise InputError(f"--{name} is {_plain(value)}, allowed: {allowed or 'finite numbers'}; set --{name}")
+            raise InputError(f"--{name} is {spell(value)}, allowed: {allowed or 'finite numbers'}; set --{name}")
     _check_together(config)
     return config
 
@@ -337,12 +352,18 @@ def _check_together(config: Config) -> None:
         )
     if train.mode == "released" and train.k != 1:
         raise InputError(f"--train.k is {train.k}, allowed in released mode: 1; for k updates add --mode paper")
+    if config.generator.maps and (config.generator.max_column_norm or config.generator.output_sparse):
+        raise InputError(
+            "--generator.max_column_norm or --generator.output_sparse is set for a transposed convolution, allowed: "
+            "with fully connected layers only; leave it out, or set --generator.maps None"
+        )
     if config.generator.maps and math.prod(config.generator.maps) != config.generator.hidden[-1]:
         raise InputError(
-            f"--generator.maps {_plain(config.generator.maps)} holds {math.prod(config.generator.maps)} units, "
+            f"--generator.maps {spell(config.generator.maps)} holds {math.prod(config.generator.maps)} units, "
             f"allowed: as many as the last hidden layer, {config.generator.hidden[-1]}; set --generator.hidden"
         )
 
 
-def _plain(value: Any) -> str:
+def spell(value: Any) -> str:
+    """Write a setting as the command line takes it."""
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from advnets.config import Config, check, from_json, to_json
+from advnets.config import FREE_ON_RESUME, Config, check, flatten, from_json, spell, to_json
 from advnets.errors import InputError
 
 FORMAT = 1
@@ -50,19 +50,22 @@ class Run:
         """Tell whether the folder holds a run."""
         return (self.path / "config.json").is_file()
 
+    def require_free(self) -> None:
+        """Raise InputError if the folder already holds anything."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            fix = "go on with that run by --resume, or name" if self.exists() else "it holds no run: name"
+            raise InputError(
+                f"{self.path} exists already, allowed: a new or empty folder; {fix} another folder with --out"
+            )
+
     def create(self, config: Config, facts: dict[str, Any]) -> None:
         """Make the folder and write config.json: the configuration and `facts` (data, versions, parameter counts).
 
         Raises InputError if the folder already holds anything.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise InputError(
-                f"{self.path} exists already, allowed: a new or empty folder; go on with that run by --resume, "
-                "or name another folder with --out"
-            )
+        self.require_free()
         with reporting(f"cannot make the run folder {self.path}"):
-            (self.path / "samples").mkdir(parents=True, exist_ok=True)
-            (self.path / "checkpoints").mkdir(exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=True)
             write_json(self.path / "config.json", {"format": FORMAT, "config": to_json(config), **facts})
 
     def read(self) -> dict[str, Any]:
@@ -92,23 +95,68 @@ class Run:
             raise InputError(f"{self.path}/config.json is damaged (data.shape is {shape!r}); restore it from a copy")
         return tuple(shape)
 
-    def rewrite_config(self, config: Config) -> None:
-        """Store settings that may change on resume, such as the number of steps."""
-        write_json(self.path / "config.json", {**self.read(), "config": to_json(config)})
+    def check_settings(self, config: Config) -> None:
+        """Raise InputError, naming each with both its values, for settings that differ and may not on resume."""
+        before, after = flatten(self.config()), flatten(config)
+        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        fixed = [name for name in names if name not in FREE_ON_RESUME]
+        if fixed:
+            both = (
+                f"{name} is {spell(before.get(name))} in the run and {spell(after.get(name))} here" for name in fixed
+            )
+            raise InputError(
+                f"{', '.join(both)}, allowed to change on --resume: {', '.join(FREE_ON_RESUME)}; leave the rest out, "
+                "or start a new run with another --out"
+            )
+
+    def adopt(self, config: Config) -> None:
+        """Store the settings that may change on resume; raises InputError as `check_settings` does."""
+        self.check_settings(config)
+        if config != self.config():
+            with reporting(f"cannot write {self.path}/config.json"):
+                write_json(self.path / "config.json", {**self.read(), "config": to_json(config)})
 
     def status(self) -> dict[str, Any]:
-        """Read status.json; empty where the run has not begun."""
+        """Read status.json; empty where the run has not begun. A run whose process was killed counts as interrupted."""
         file = self.path / "status.json"
-        return read_json(file) if file.is_file() else {}
+        status = read_json(file) if file.is_file() else {}
+        return {**status, "state": "interrupted"} if status.get("state") == "running" and not self._held() else status
+
+    def _held(self) -> bool:
+        """Tell whether a living process trains this run."""
+        try:
+            with (self.path / ".lock").open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def write_status(self, step: int, state: str, verdict: str | None, **more: Any) -> None:
         """Replace status.json."""
-        write_json(self.path / "status.json", {"step": step, "state": state, "verdict": verdict, **more})
+        with reporting(f"cannot write {self.path}/status.json", "the last checkpoint is intact"):
+            write_json(self.path / "status.json", {"step": step, "state": state, "verdict": verdict, **more})
+
+    def flush_log(self) -> int:
+        """Bring log.jsonl to the disk itself and return its size in bytes."""
+        if not self.log.exists():
+            return 0
+        with reporting(f"cannot write {self.log}", "the last checkpoint is intact"):
+            _flush(self.log)
+        return self.log.stat().st_size
 
     def cut_log(self, size: int) -> None:
-        """Cut log.jsonl back to its size at a checkpoint."""
+        """Cut log.jsonl back to its size at a checkpoint; raises InputError if it has lost lines since."""
+        there = self.log.stat().st_size if self.log.exists() else 0
+        if there < size:
+            raise InputError(
+                f"{self.log} has {there} bytes and had {size} at the last checkpoint, allowed: the whole log; "
+                "restore it from a copy"
+            )
         if self.log.exists():
-            os.truncate(self.log, min(size, self.log.stat().st_size))
+            with reporting(f"cannot write {self.log}"):
+                os.truncate(self.log, size)
 
     def checkpoint(self, step: int) -> Path:
         """Folder of the checkpoint of a step."""
@@ -174,13 +222,17 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; the system frees it when the process ends, however it ends."""
-        with reporting(f"cannot lock the run {self.path}"), (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"another process is training {self.path}, allowed: one at a time; wait for it or stop it"
-                ) from None
+        with contextlib.ExitStack() as stack:
+            with reporting(f"cannot lock the run {self.path}"):
+                file = stack.enter_context((self.path / ".lock").open("w"))
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise InputError(
+                        f"another process is training {self.path}, allowed: one at a time; wait for it or stop it"
+                    ) from None
+            for leftover in (self.path / "checkpoints").glob(".writing-*"):  # of a process that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
             yield
 
 
@@ -198,6 +250,25 @@ def next_folder(folder: Path, name: str) -> Path:
     while (folder / f"{name}-{number}").exists():
         number += 1
     return folder / f"{name}-{number}"
+
+
+@contextlib.contextmanager
+def reserved(folder: Path, name: str) -> Iterator[Path]:
+    """Make the first free folder/name-N, which no other process then gets; remove what stays empty."""
+    with reporting(f"cannot make a run folder in {folder}"):
+        path = next_folder(folder, name)
+        while True:
+            try:
+                path.mkdir(parents=True)
+                break
+            except FileExistsError:
+                path = next_folder(folder, name)
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):  # not empty
+            path.rmdir()
+            folder.rmdir()
 
 
 def read_json(file: Path) -> dict[str, Any]:

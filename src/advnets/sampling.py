@@ -61,11 +61,11 @@ class Sampler:
     weights: str
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
-        """Draw samples (n, c, h, w) or (n, d) in the user's units."""
+        """Draw samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units."""
         return self.from_latents(draw_latents(self.config.noise, count, seed))
 
     def from_latents(self, latents: Float[Tensor, "n latent"]) -> FloatArray:
-        """Map latents to samples (n, c, h, w) or (n, d) in the user's units."""
+        """Map latents to samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units."""
         return self.scaling.undo(generate(self.net, latents))
 
 

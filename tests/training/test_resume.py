@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from advnets.config import StackConfig
 from advnets.errors import InputError
 from advnets.runs import Run
-from advnets.training.loop import check_resumable, train
+from advnets.training import train
 from training.games import data, tiny
 
 MODES = ["paper", "released"]
@@ -42,7 +43,7 @@ def test_interrupted_and_resumed_equals_straight_through(tmp_path, mode, optimis
     assert train(config, data(), whole).state == "finished"
     assert train(config, data(), parts, stop=stop_after(cut)).state == "interrupted"
     assert parts.status() == {"step": cut, "state": "interrupted", "verdict": None}
-    assert train(config, data(), parts).state == "finished"
+    assert train(config, data(), parts, resume=True).state == "finished"
     assert bits(whole) == bits(parts)
 
 
@@ -51,7 +52,7 @@ def test_more_steps_on_a_finished_run_equal_a_longer_run(tmp_path, mode):
     long, short = Run(tmp_path / "long"), Run(tmp_path / "short")
     train(tiny(mode=mode, steps=14), data(), long)
     train(tiny(mode=mode, steps=6), data(), short)
-    train(tiny(mode=mode, steps=14), data(), short)
+    train(tiny(mode=mode, steps=14), data(), short, resume=True)
     assert bits(long) == bits(short)
 
 
@@ -61,7 +62,7 @@ def test_two_stages_resume_on_either_side_of_the_border(tmp_path, cut):
     whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
     train(config, data(), whole)
     train(config, data(), parts, stop=stop_after(cut))
-    train(config, data(), parts)
+    train(config, data(), parts, resume=True)
     assert bits(whole) == bits(parts)
     assert json.loads((whole.checkpoint(12) / "state.json").read_text())["stage"] == 2
 
@@ -82,7 +83,7 @@ def test_the_log_is_cut_back_to_the_checkpoint(tmp_path):
     expected = run.log.read_bytes()
     with run.log.open("a") as stream:
         stream.write('{"step": 9, "half a li')  # what a power cut leaves
-    train(tiny(steps=8), data(), run)
+    train(tiny(steps=8), data(), run, resume=True)
     assert run.log.read_bytes() == expected
 
 
@@ -103,22 +104,46 @@ def test_a_flipped_byte_in_a_checkpoint_is_one_clear_error(tmp_path, name):
     content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(InputError, match=rf"damaged \({name}.safetensors .*delete that folder to go on from step 10"):
-        train(tiny(average_decay=0.9, steps=20), data(), run)
+        train(tiny(average_decay=0.9, steps=20), data(), run, resume=True)
     file.parent.rename(tmp_path / "aside")
-    assert train(tiny(average_decay=0.9, steps=12), data(), run).state == "finished"
+    assert train(tiny(average_decay=0.9, steps=12), data(), run, resume=True).state == "finished"
 
 
-def test_changed_data_are_noticed(tmp_path):
+def test_an_existing_run_is_not_taken_up_unasked_nor_with_other_data_or_settings(tmp_path):
     run = Run(tmp_path / "run")
     train(tiny(), data(), run)
-    check_resumable(run, data())
-    with pytest.raises(InputError, match=r"data .* have changed"):
-        check_resumable(run, data(seed=1))
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    for word, config, examples, resume in [
+        ("exists already", tiny(), data(), False),
+        (r"data .* have changed", tiny(steps=14), data(seed=1), True),
+        (r"train.learning_rate is 0.1 in the run and 0.2 here", tiny(learning_rate=0.2), data(), True),
+    ]:
+        with pytest.raises(InputError, match=word):
+            train(config, examples, run, resume=resume)
+    assert before == {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+
+
+def test_a_picture_lost_to_a_kill_is_drawn_again(tmp_path):
+    run = Run(tmp_path / "run")
+    train(tiny(), data(), run)
+    picture = (run.path / "samples.png").read_bytes()
+    shutil.rmtree(run.path / "samples")
+    (run.path / "samples.png").unlink()
+    train(tiny(), data(), run, resume=True)
+    assert (run.path / "samples.png").read_bytes() == picture
+
+
+def test_a_log_that_lost_lines_is_refused(tmp_path):
+    run = Run(tmp_path / "run")
+    train(tiny(), data(), run)
+    run.log.write_bytes(run.log.read_bytes()[:-10])
+    with pytest.raises(InputError, match=r"log.jsonl has \d+ bytes and had \d+"):
+        train(tiny(steps=14), data(), run, resume=True)
 
 
 def test_divergence_stops_the_run_and_keeps_the_last_finite_checkpoint(tmp_path):
     run = Run(tmp_path / "run")
-    config = tiny(steps=400, learning_rate=1e18, checkpoint_every=1, log_every=1)
+    config = tiny(steps=300, learning_rate=1e18, checkpoint_every=1, log_every=1)
     outcome = train(config, data(), run)
     assert outcome.state == "diverged"
     assert run.status() == {"step": outcome.step, "state": "diverged", "verdict": "diverged"}
@@ -139,13 +164,14 @@ from advnets import recipes
 from advnets.config import DiscriminatorConfig, GeneratorConfig
 from advnets.data import load
 from advnets.runs import Run
-from advnets.training.loop import train
+from advnets.training import train
 config = recipes.get("digits")
 schedule = dict(steps=400, checkpoint_every=40, sample_every=150, log_every=30)
 settings = dataclasses.replace(config.train, mode=sys.argv[2], **schedule)
 config = dataclasses.replace(config, train=settings, generator=GeneratorConfig(hidden=(64, 64)),
                              discriminator=DiscriminatorConfig(hidden=(32, 32)))
-print(train(config, load(config.data), Run(Path(sys.argv[1]))).state, flush=True)
+run = Run(Path(sys.argv[1]))
+print(train(config, load(config.data), run, resume=run.exists()).state, flush=True)
 """
 
 
@@ -158,7 +184,7 @@ def test_killed_at_random_moments_and_resumed_equals_straight_through(tmp_path, 
     assert subprocess.run(command("whole"), capture_output=True, text=True, check=True).stdout == "finished\n"
     moments = random.Random(os.getpid())
     killed = 0
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(command("parts"), stdout=subprocess.PIPE)
         wait_for_progress(tmp_path / "parts", process, moments.randrange(20, 500))
         if process.poll() is None:
@@ -182,3 +208,11 @@ def wait_for_progress(folder: Path, process: subprocess.Popen, milliseconds: int
             break
         time.sleep(0.005)
     time.sleep(milliseconds / 1000)
+
+
+def test_data_that_a_sigmoid_cannot_reach_are_refused_before_anything_is_written(tmp_path):
+    examples = data()
+    examples = dataclasses.replace(examples, train=dataclasses.replace(examples.train, x=examples.train.x * 3))
+    with pytest.raises(InputError, match=r"--generator.output is sigmoid and the data reach from .* linear"):
+        train(tiny(), examples, Run(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

@@ -27,7 +27,7 @@ def test_one_pass_equals_two_passes(weights, scale, monkeypatch):
     with torch.no_grad():
         for parameter in game.discriminator.net.logit.parameters():
             parameter.mul_(scale).sub_(scale / 6)
-    monkeypatch.setattr(type(game), "update", lambda self, player, per_epoch: None)  # keep the gradients
+    monkeypatch.setattr(type(game), "update", lambda self, player, per_epoch, **more: None)  # keep the gradients
     latents, mask_seed = game.noise(5), 11
     game.random.manual_seed(mask_seed)
     monkeypatch.setattr(type(game), "noise", lambda self, count: latents)
@@ -108,13 +108,13 @@ def test_each_player_s_step_leaves_the_other_alone(monkeypatch):
     updates = []
     update = type(game).update
 
-    def watched(self, player, per_epoch):
+    def watched(self, player, per_epoch, **rest_of_call):
         name, other = (
             ("generator", self.discriminator) if player is self.generator else ("discriminator", self.generator)
         )
         rest = state(other.net)
         assert all(gradient is None for gradient in gradients(other.net)), f"{name}'s step left gradients in the other"
-        update(self, player, per_epoch)
+        update(self, player, per_epoch, **rest_of_call)
         assert all(map(torch.equal, rest, state(other.net)))
         updates.append(name)
 

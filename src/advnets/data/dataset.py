@@ -36,7 +36,7 @@ class Scaling:
     scale: NDArray[np.float64]
 
     def undo(self, x: FloatArray) -> FloatArray:
-        """Return x in the user's units: x·scale + shift for `standard`, x itself for the other kinds."""
+        """Return x·scale + shift for `standard`: the columns' own units; x itself for the other kinds."""
         if self.kind != "standard":
             return x
         return (x * self.scale + self.shift).astype(np.float32)

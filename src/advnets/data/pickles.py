@@ -6,6 +6,7 @@ the file names becomes an inert `Named`, what it would call an inert `Call`. `ar
 
 import pickletools
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -53,8 +54,10 @@ def parse(content: bytes, name: str) -> Any:
     """Return what a pickle describes, as plain values, lists, tuples, Pairs, Named and Call; runs nothing."""
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(content):
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of strange escapes in a damaged file's strings
+            for opcode, argument, _ in pickletools.genops(content):
+                machine.step(opcode.name, argument)
         return machine.stack[-1]
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError) as error:
         raise InputError(

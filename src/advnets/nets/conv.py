@@ -26,7 +26,7 @@ class MaxoutConvolution(nn.Module):
         """Convolve, take the largest piece of every channel, pool."""
         y: Tensor = self.convolution(x)
         y = y.unflatten(1, (self.config.pieces, self.config.channels)).amax(1)
-        pool = min(self.config.pool, y.shape[-1], y.shape[-2])
+        pool = min(self.config.pool, *y.shape[-2:])
         return max_pool2d(y, pool, self.config.pool_stride, ceil_mode=True)
 
 

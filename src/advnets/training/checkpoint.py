@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from advnets.errors import InputError
 from advnets.nets.files import load_net, read_tensors, write_tensors
 from advnets.runs import read_json
+from advnets.seeds import stream
 from advnets.training.game import Game
 
 _COUNTS = ("step", "stage", "summed", "log_bytes")
@@ -58,12 +59,20 @@ def restore(game: Game, folder: Path) -> None:
     for name, player in (("generator", game.generator), ("discriminator", game.discriminator)):
         _load_optimiser(player.optimiser, player.net, read_tensors(folder / f"{name}-optimiser.safetensors"))
     rest = read_tensors(folder / "game.safetensors")
-    game.random.set_state(rest["random"])
+    _restore_random(game, rest["random"], read_counts(folder)["step"])
     game.sums.copy_(rest["sums"])
     if game.average is not None:
         game.average.n_averaged.copy_(rest["averaged"])
     counts = read_counts(folder)
     game.step, game.stage, game.summed = counts["step"], counts["stage"], counts["summed"]
+
+
+def _restore_random(game: Game, saved: Tensor, step: int) -> None:
+    """Set the random state; where another kind of device left it, begin a new stream (`loop.differences` tells)."""
+    if saved.numel() == game.random.get_state().numel():
+        game.random.set_state(saved)
+    else:
+        game.random = stream(game.config.seed, "play", step, game.random.device)
 
 
 def _optimiser_tensors(optimiser: Optimizer, net: nn.Module) -> dict[str, Tensor]:

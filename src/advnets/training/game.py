@@ -11,8 +11,7 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from advnets import noise
-from advnets.config import Config, TrainConfig
-from advnets.errors import InputError
+from advnets.config import Config, StackConfig, TrainConfig
 from advnets.nets.build import build_discriminator, build_generator, stack
 from advnets.nets.init import layer_weights, limit_column_norms_
 from advnets.seeds import stream
@@ -30,14 +29,16 @@ class Player:
     initial_rate: float
     max_column_norm: float | None
 
-    def update(self, train: TrainConfig, step: int, epoch: int) -> None:
+    def update(self, train: TrainConfig, step: int, epoch: int, *, again: bool = False) -> None:
         """Take one gradient step with the rates of this step of the stage, then limit column norms.
+
+        `again` says that the player has moved in this step before.
 
         Momentum is the released code's v = μv − lr·g, p += v. torch's rule has lr outside the velocity, so its
         μ is scaled by the ratio of the last two learning rates, which makes both rules the same.
         """
         rate = schedules.learning_rate(train, self.initial_rate, step)
-        last_rate = schedules.learning_rate(train, self.initial_rate, max(step - 1, 0))
+        last_rate = rate if again else schedules.learning_rate(train, self.initial_rate, max(step - 1, 0))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
             if "momentum" in group:
@@ -74,10 +75,10 @@ class Game:
         """Draw z for one minibatch."""
         return noise.draw(self.config.noise, count, self.random, self.dtype)
 
-    def update(self, player: Player, per_epoch: int) -> None:
+    def update(self, player: Player, per_epoch: int, *, again: bool = False) -> None:
         """Let one player take its step, and the average follow the generator."""
         epoch = self.stage_step * self.config.train.k // per_epoch + 1
-        player.update(self.config.train, self.stage_step, epoch)
+        player.update(self.config.train, self.stage_step, epoch, again=again)
         if player is self.generator and self.average is not None:
             self.average.update_parameters(player.net)
 
@@ -123,16 +124,13 @@ def _player(net: nn.Module, config: Config, side: str) -> Player:
     return Player(net, _optimiser(net, train, rate), rate, limit)
 
 
-def second_stage(game: Game, shape: tuple[int, ...]) -> Game:
+def second_stage(game: Game, second: StackConfig, shape: tuple[int, ...]) -> None:
     """Go on with new layers under the whole trained generator, and a fresh discriminator (released code, TFD)."""
     config, device = game.config, game.random.device
-    if config.second_stage is None:
-        raise InputError("this recipe has one stage; see advnets recipes for one with two")
     weights = stream(config.seed, "weights", 2)
-    net = stack(config, config.second_stage, game.generator.net, weights).to(device, game.dtype)
+    net = stack(config, second, game.generator.net, weights).to(device, game.dtype)
     discriminator = build_discriminator(config, shape, weights).to(device, game.dtype)
     game.generator = _player(net, config, "generator")
     game.discriminator = _player(discriminator, config, "discriminator")
     game.average = _average(net, config.train)
     game.stage = 2
-    return game

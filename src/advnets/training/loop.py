@@ -1,7 +1,6 @@
 """Training from the first step to the last, over any number of interruptions."""
 
 import contextlib
-import dataclasses
 import json
 import math
 import platform
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,14 +18,14 @@ from advnets import pictures, sampling
 from advnets.config import Config, check
 from advnets.data.dataset import DataSet
 from advnets.errors import InputError
-from advnets.nets.build import parameter_count
+from advnets.recipes import parameter_counts
 from advnets.runs import Run, reporting
 from advnets.training import checkpoint, schedules
 from advnets.training.batches import Batches
 from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.step import paper_step, released_step
 
-_GRID = 100  # samples a picture
+_GRID, _POINTS = 100, 2500  # samples a picture: images, points
 
 
 @dataclass(frozen=True)
@@ -51,32 +51,40 @@ def train(
     data: DataSet,
     run: Run,
     *,
+    resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
-    """Train a run up to `config.train.steps`, from its last checkpoint if it has one.
+    """Train a new run up to `config.train.steps`, or with `resume` go on from its last checkpoint.
 
     Ends early, with a checkpoint, once `stop` is true; as diverged once a loss or a weight is not finite, with the last
-    finite checkpoint kept. Raises InputError for settings that do not fit the data and for a disk that refuses.
+    finite checkpoint kept. Raises InputError for settings that do not fit the data or the run, and for a disk that
+    refuses.
     """
     started = time.perf_counter()
     torch.set_flush_denormal(True)  # denormals in the velocities of dead units more than halve the speed
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
+    _check_reach(config, data)
     x = torch.from_numpy(data.train.x)
     mean = x.mean(0)
     batches = Batches(x.to(fabric.device, _dtype(config)), config.train.batch_size, config.seed)
     game = new_game(config, data.shape, mean, fabric)
-    if not run.exists():
+    if not resume:
         run.create(config, facts(game, data))
     with run.locked():
-        game = _resumed(game, run, data, mean, fabric)
+        if resume:
+            _check_data(run, data)
+            run.adopt(config)
+            game = _resumed(game, run, data, mean, fabric)
         run.write_status(game.step, "running", None)
         state = "interrupted"
         try:
             state = _play(game, batches, data, run, stop, report)
-        finally:
-            with contextlib.suppress(OSError):  # the error under way, such as a full disk, is the one to show
-                run.write_status(game.step, state, "diverged" if state == "diverged" else None)
+        except BaseException:
+            with contextlib.suppress(InputError):  # the error under way, such as a full disk, is the one to show
+                run.write_status([0, *run.checkpoint_steps()][-1], state, None)
+            raise
+        run.write_status(game.step, state, "diverged" if state == "diverged" else None)
     return Outcome(state, game.step, time.perf_counter() - started)
 
 
@@ -91,32 +99,47 @@ def _play(
     """Step until the end, the user or a number that is not finite; say which."""
     train, second = game.config.train, game.config.second_stage
     move = paper_step if train.mode == "paper" else released_step
-    seconds = 0.0
+    since, made = time.perf_counter(), 0
     ending = game.step >= train.steps
     while not ending:
         if second and game.stage == 1 and game.step == second.after:
-            second_stage(game, data.shape)
-        begun = time.perf_counter()
+            second_stage(game, second, data.shape)
         move(game, batches)
         game.step += 1
-        seconds += time.perf_counter() - begun
+        made += 1
         ending = game.step >= train.steps or stop()
         measures = None
         if game.step % train.log_every == 0:
-            measures = _log(game, batches, run, seconds)
-            seconds = 0.0
+            measures = _log(game, batches, run)
+            _time(game, run, time.perf_counter() - since, made)
+            since, made = time.perf_counter(), 0
             if not all(map(math.isfinite, measures.values())):
                 return "diverged"
         report(Progress(game.step, train.steps, measures))
-        if ending or game.step % train.checkpoint_every == 0:
-            if not checkpoint.is_finite(game):
-                return "diverged"
+        saving, drawing = (ending or game.step % every == 0 for every in (train.checkpoint_every, train.sample_every))
+        paused = time.perf_counter()
+        if (saving or drawing) and not checkpoint.is_finite(game):
+            return "diverged"
+        if saving:
             with run.writing_checkpoint(game.step) as folder:
-                checkpoint.save(game, folder, run.log.stat().st_size if run.log.exists() else 0)
+                checkpoint.save(game, folder, run.flush_log())
             run.write_status(game.step, "running", None)
-        if ending or game.step % train.sample_every == 0:
+        if drawing:
             _picture(game, data, run)
+        since += time.perf_counter() - paused
+    if not _picture_file(run, game.step).exists():  # killed between the last checkpoint and its picture
+        _picture(game, data, run)
     return "finished" if game.step >= train.steps else "interrupted"
+
+
+def _check_reach(config: Config, data: DataSet) -> None:
+    """Refuse data that the generator's top layer cannot reach."""
+    low, high = float(data.train.x.min()), float(data.train.x.max())
+    if config.generator.output == "sigmoid" and (low < 0 or high > 1):
+        raise InputError(
+            f"--generator.output is sigmoid and the data reach from {low:.4g} to {high:.4g}, allowed: data from 0 "
+            "to 1; set --generator.output linear, or another --data.scaling"
+        )
 
 
 def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fabric) -> Game:
@@ -133,44 +156,57 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
     return game
 
 
-def _log(game: Game, batches: Batches, run: Run, seconds: float) -> dict[str, float]:
-    """Append the means since the last line to log.jsonl, the speed to timing.jsonl; return the means."""
-    train = game.config.train
-    epoch = game.stage_step * train.k / batches.per_epoch
-    means = (game.sums / game.summed).tolist()
-    measures = dict(zip(MEASURES, means, strict=True))
+def _log(game: Game, batches: Batches, run: Run) -> dict[str, float]:
+    """Append the means since the last line to log.jsonl and return them; rates are those of the step just made."""
+    train, player = game.config.train, game.discriminator
+    made = game.stage_step - 1
+    epoch = made * train.k // batches.per_epoch + 1
+    measures = dict(zip(MEASURES, (game.sums / game.summed).tolist(), strict=True))
     line = {
         "step": game.step,
         "epoch": epoch,
-        "learning_rate": schedules.learning_rate(train, train.learning_rate, game.stage_step),
-        "momentum": schedules.momentum(train, int(epoch) + 1) if train.optimiser == "momentum" else None,
+        "learning_rate": schedules.learning_rate(train, game.generator.initial_rate, made),
+        "discriminator_learning_rate": schedules.learning_rate(train, player.initial_rate, made),
+        "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
         **{name: mean if math.isfinite(mean) else None for name, mean in measures.items()},
     }
-    timing = {"step": game.step, "milliseconds_per_step": 1000 * seconds / game.summed}
-    with reporting(f"cannot write the log of {run.path}", "the last checkpoint is intact"):
-        for file, content in ((run.log, line), (run.timing, timing)):
-            with file.open("a") as stream:
-                stream.write(json.dumps(content) + "\n")
+    _append(run, run.log, line)
     game.sums.zero_()
     game.summed = 0
     return measures
 
 
+def _time(game: Game, run: Run, seconds: float, steps: int) -> None:
+    """Append the speed of the steps that this process made since the last line to timing.jsonl."""
+    _append(run, run.timing, {"step": game.step, "milliseconds_per_step": 1000 * seconds / steps})
+
+
+def _append(run: Run, file: Path, line: dict[str, Any]) -> None:
+    with reporting(f"cannot write the log of {run.path}", "the last checkpoint is intact"), file.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+
+
+def _picture_file(run: Run, step: int) -> Path:
+    return run.path / "samples" / f"step-{step}.png"
+
+
 def _picture(game: Game, data: DataSet, run: Run) -> None:
     """Write samples/step-N.png from the same latents at every step, and samples.png, the newest."""
     net = game.average.module if game.average is not None else game.generator.net
-    count = _GRID if len(data.shape) == 3 else 2500
+    count = _GRID if len(data.shape) == 3 else _POINTS
     x = sampling.generate(net, sampling.draw_latents(game.config.noise, count, game.config.seed))
     behind = data.scaling.undo(data.train.x[:count]) if len(data.shape) == 1 else None
     picture = sampling.picture(data.scaling.undo(x), data.scaling, behind)
     with reporting(f"cannot write samples in {run.path}", "the last checkpoint is intact"):
-        for file in (run.path / "samples" / f"step-{game.step}.png", run.path / "samples.png"):
+        for file in (_picture_file(run, game.step), run.path / "samples.png"):
+            file.parent.mkdir(exist_ok=True)
             pictures.save(picture, file)
 
 
 def facts(game: Game, data: DataSet) -> dict[str, Any]:
     """What config.json holds beside the configuration: data, parameter counts, versions, machine."""
-    packages = ("advnets", "torch", "numpy", "lightning-fabric", "safetensors")
+    config = game.config
+    parameters = parameter_counts(config, data.shape, stage=2 if config.second_stage else 1)
     return {
         "data": {
             "name": data.name,
@@ -182,17 +218,30 @@ def facts(game: Game, data: DataSet) -> dict[str, Any]:
             "fingerprint": data.fingerprint,
             "scaling": data.scaling.to_json(),
         },
-        "parameters": {
-            "generator": parameter_count(game.generator.net),
-            "discriminator": parameter_count(game.discriminator.net),
-        },
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
-        "machine": {
-            "device": str(game.random.device),
-            "threads": torch.get_num_threads(),
-            "system": platform.platform(),
-        },
+        "parameters": {"generator": parameters[0], "discriminator": parameters[1]},
+        **machine(game.random.device),
     }
+
+
+def machine(device: torch.device | str) -> dict[str, dict[str, Any]]:
+    """What the bits of a run depend on beside its configuration and data."""
+    packages = ("advnets", "torch", "numpy", "lightning-fabric", "safetensors")
+    return {
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "machine": {"device": str(device), "threads": torch.get_num_threads(), "system": platform.platform()},
+    }
+
+
+def differences(run: Run, config: Config) -> list[str]:
+    """List what is not as it was when the run began, so that going on may give other bits than never stopping."""
+    content = run.read()
+    now = machine(Fabric(accelerator=config.train.device, devices=1).device)
+    return [
+        f"{name} was {content.get(part, {}).get(name)}, is {value}"
+        for part, values in now.items()
+        for name, value in values.items()
+        if content.get(part, {}).get(name) != value
+    ]
 
 
 def _version(package: str) -> str | None:
@@ -206,16 +255,11 @@ def _dtype(config: Config) -> torch.dtype:
     return torch.float64 if config.train.precision == "64-true" else torch.float32
 
 
-def check_resumable(run: Run, data: DataSet) -> None:
-    """Refuse to go on with a run whose data have changed since; raises InputError."""
+def _check_data(run: Run, data: DataSet) -> None:
+    """Refuse to go on with a run whose data have changed since."""
     stored = run.read().get("data", {}).get("fingerprint")
     if stored != data.fingerprint:
         raise InputError(
             f"the data of {run.path} have changed (fingerprint {str(stored)[:12]}, now {data.fingerprint[:12]}), "
             "allowed on --resume: the same data; restore them, or start a new run with another --out"
         )
-
-
-def with_steps(config: Config, steps: int) -> Config:
-    """Return the configuration with another number of steps."""
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))

@@ -23,7 +23,7 @@ def paper_step(game: Game, batches: Batches) -> None:
             real_logits, fake_logits = discriminator(torch.cat([real, fake]), game.random).split(len(real))
             loss = objectives.discriminator_loss(real_logits, fake_logits).mean()
         loss.backward()
-        game.update(game.discriminator, batches.per_epoch)
+        game.update(game.discriminator, batches.per_epoch, again=update > 0)
     discriminator.requires_grad_(False)
     with game.autocast():
         fake_logits_new = discriminator(generator(game.noise(len(real)), game.random), game.random)

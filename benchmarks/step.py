@@ -1,0 +1,237 @@
+"""Milliseconds per step of the `mnist` recipe, beside a tutorial's training loop and beside bare matrix products.
+
+    ADVNETS_DATA=... python benchmarks/step.py [--steps 4000] [--one-process] [--json FILE]
+
+Three arms take turns, `block` steps each:
+
+ours       advnets.training.step.released_step on the `mnist` recipe as it is, averaging included
+tutorial   the same nets in plain PyTorch: nn.Dropout, BCELoss, two optimisers, a DataLoader, alternate updates
+products   only the matrix products that ours needs, into buffers made beforehand: a bound that no step can pass
+
+How a processor treats denormal numbers is fixed when the worker threads of a process start. With --one-process all arms
+share one process, and none meets denormals. Without it each arm has a process of its own, idle while the others have
+their turn: ours flushes denormals to zero as `advnets train` does, the tutorial's does what PyTorch does by default,
+and a long run shows what that costs. Quote ratios of one run; absolute times are the machine's.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from advnets import recipes
+from advnets.data import load
+from advnets.training.batches import Batches
+from advnets.training.game import new_game
+from advnets.training.schedules import momentum
+from advnets.training.step import released_step
+
+Block = Callable[[int], None]
+ARMS = ("ours", "tutorial", "products")
+
+
+def ours(images: Tensor) -> Block:
+    config = recipes.get("mnist")
+    fabric = Fabric(accelerator="cpu", devices=1, precision=config.train.precision)
+    game = new_game(config, (1, 28, 28), images.mean(0), fabric)
+    batches = Batches(images, config.train.batch_size, config.seed)
+
+    def block(steps: int) -> None:
+        for _ in range(steps):
+            released_step(game, batches)
+            game.step += 1
+
+    return block
+
+
+class TutorialMaxout(nn.Module):
+    def __init__(self, inputs: int, units: int, pieces: int) -> None:
+        super().__init__()
+        self.units, self.pieces = units, pieces
+        self.linear = nn.Linear(inputs, units * pieces)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).view(-1, self.units, self.pieces).max(dim=2)[0]
+
+
+def tutorial(images: Tensor) -> Block:
+    generator = nn.Sequential(
+        nn.Linear(100, 1200), nn.ReLU(), nn.Linear(1200, 1200), nn.ReLU(), nn.Linear(1200, 784), nn.Sigmoid()
+    )
+    discriminator = nn.Sequential(
+        nn.Dropout(0.2),
+        TutorialMaxout(784, 240, 5),
+        nn.Dropout(0.5),
+        TutorialMaxout(240, 240, 5),
+        nn.Dropout(0.5),
+        nn.Linear(240, 1),
+        nn.Sigmoid(),
+    )
+    for net, bound in ((generator, 0.05), (discriminator, 0.005)):
+        for parameter in net.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+    criterion = nn.BCELoss()
+    optimizer_g = torch.optim.SGD(generator.parameters(), lr=0.1, momentum=0.5)
+    optimizer_d = torch.optim.SGD(discriminator.parameters(), lr=0.05, momentum=0.5)
+    loader = DataLoader(TensorDataset(images.flatten(1)), batch_size=100, shuffle=True, drop_last=True)
+    ones, zeros = torch.ones(100, 1), torch.zeros(100, 1)
+    settings = recipes.get("mnist").train
+
+    def epochs():
+        epoch = 1
+        while True:
+            for optimizer in (optimizer_g, optimizer_d):
+                optimizer.param_groups[0]["momentum"] = momentum(settings, epoch)
+            yield from loader
+            epoch += 1
+
+    batches = epochs()
+
+    def block(steps: int) -> None:
+        for _ in range(steps):
+            (real,) = next(batches)
+            fake = generator((torch.rand(100, 100) * 2 - 1) * 3**0.5)
+            optimizer_d.zero_grad()
+            loss_d = criterion(discriminator(real), ones) + criterion(discriminator(fake.detach()), zeros)
+            loss_d.backward()
+            optimizer_d.step()
+            optimizer_g.zero_grad()
+            fake = generator((torch.rand(100, 100) * 2 - 1) * 3**0.5)
+            loss_g = criterion(discriminator(fake), ones)
+            loss_g.backward()
+            optimizer_g.step()
+
+    return block
+
+
+def products() -> Block:
+    """The products of one one-pass step: forward, by weights, by inputs; D sees 200 rows, G makes 100."""
+    layers = [(100, 100, 1200, 0), (100, 1200, 1200, 100), (100, 1200, 784, 100)]  # rows, below, above, rows whose
+    layers += [(200, 784, 1200, 100), (200, 240, 1200, 200), (200, 240, 1, 200)]  # gradient is passed on below
+    jobs = []
+    for rows, below, above, passed in layers:
+        x, weight, gradient = torch.randn(rows, below), torch.randn(above, below), torch.randn(rows, above)
+        jobs.append((x, weight.t(), torch.empty(rows, above)))
+        jobs.append((gradient.t(), x, torch.empty(above, below)))
+        if passed:
+            jobs.append((gradient[:passed], weight, torch.empty(passed, below)))
+
+    def block(steps: int) -> None:
+        for _ in range(steps):
+            for left, right, out in jobs:
+                torch.mm(left, right, out=out)
+
+    return block
+
+
+def timed(block: Block, steps: int) -> float:
+    begun = time.perf_counter()
+    block(steps)
+    return 1000 * (time.perf_counter() - begun) / steps
+
+
+def make(name: str) -> Block:
+    images = torch.from_numpy(load(recipes.get("mnist").data).train.x)
+    return {"ours": lambda: ours(images), "tutorial": lambda: tutorial(images), "products": products}[name]()
+
+
+def serve(name: str, connection: Connection) -> None:
+    """One arm in a process of its own: gets a number of steps, answers with milliseconds per step."""
+    if name != "tutorial":
+        torch.set_flush_denormal(True)
+    block = make(name)
+    with contextlib.suppress(EOFError):  # the parent has ended
+        while True:
+            connection.send(timed(block, connection.recv()))
+
+
+def arms_in_processes() -> dict[str, Callable[[int], float]]:
+    arms = {}
+    for name in ARMS:
+        here, there = get_context("spawn").Pipe()
+        get_context("spawn").Process(target=serve, args=(name, there), daemon=True).start()
+        arms[name] = lambda steps, here=here: here.send(steps) or here.recv()
+    return arms
+
+
+def arms_in_one_process() -> dict[str, Callable[[int], float]]:
+    torch.set_flush_denormal(True)
+    blocks = {name: make(name) for name in ARMS}
+    return {name: lambda steps, block=block: timed(block, steps) for name, block in blocks.items()}
+
+
+def measure(arms: dict[str, Callable[[int], float]], steps: int, block: int) -> dict[str, list[float]]:
+    for arm in arms.values():
+        arm(10)  # a warm-up
+    rows: dict[str, list[float]] = {name: [] for name in arms}
+    for number in range(steps // block):
+        for name, arm in arms.items():
+            rows[name].append(arm(block))
+        if (number + 1) * block % 1000 == 0:
+            print_window(rows, (number + 1) * block, 1000 // block)
+    return rows
+
+
+def denormal_penalty() -> float:
+    """How many times longer a momentum update takes where the velocity is denormal, unflushed, in this process."""
+    milliseconds = []
+    for size in (1e-3, 1e-40):
+        start, velocity = torch.full((1200, 1200), size), torch.empty(1200, 1200)
+        gradient, weight = torch.zeros(1200, 1200), torch.randn(1200, 1200)
+
+        def update(steps: int, start=start, velocity=velocity, gradient=gradient, weight=weight) -> None:
+            for _ in range(steps):
+                velocity.copy_(start).mul_(0.7).add_(gradient)
+                weight.add_(velocity, alpha=-0.1)
+
+        timed(update, 10)
+        milliseconds.append(timed(update, 100))
+    return milliseconds[1] / milliseconds[0]
+
+
+def print_window(rows: dict[str, list[float]], step: int, blocks: int) -> None:
+    last = {name: statistics.median(times[-blocks:]) for name, times in rows.items()}
+    print(
+        f"steps {step - 1000:>6} to {step:>6}: ours {last['ours']:6.1f} ms, tutorial {last['tutorial']:6.1f} ms "
+        f"({last['tutorial'] / last['ours']:.2f} times ours), products {last['products']:6.1f} ms "
+        f"(ours is {last['ours'] / last['products']:.2f} times these)",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=4000, help="steps of each arm, a multiple of 1000")
+    parser.add_argument("--block", type=int, default=50, help="steps before the next arm's turn")
+    parser.add_argument("--one-process", action="store_true", help="all arms in one process, without denormals")
+    parser.add_argument("--json", type=Path, help="write every block's milliseconds per step")
+    options = parser.parse_args()
+    rows = measure(arms_in_one_process() if options.one_process else arms_in_processes(), options.steps, options.block)
+    total = {name: sum(times) for name, times in rows.items()}
+    result = {
+        "denormal_penalty": None if options.one_process else denormal_penalty(),
+        "tutorial_over_ours": total["tutorial"] / total["ours"],
+        "ours_over_products": total["ours"] / total["products"],
+    }
+    where = "one process" if options.one_process else "a process each"
+    machine = f"{where}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(f"over all {options.steps} steps, {machine}: {json.dumps(result)}")
+    if options.json:
+        about = {"machine": machine, "system": platform.platform(), "steps": options.steps, "block": options.block}
+        options.json.write_text(json.dumps({**result, **about, "milliseconds_per_step": rows}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

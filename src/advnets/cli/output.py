@@ -1,0 +1,47 @@
+"""What commands print and write: one JSON object, aligned columns, files that appear whole or not at all."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from advnets.config import Config, flatten, spell
+from advnets.errors import InputError
+
+
+def emit(content: dict[str, Any]) -> None:
+    """Print the one JSON object of a command."""
+    print(json.dumps(content, indent=2, allow_nan=False, default=str))
+
+
+def table(rows: Sequence[Sequence[str]], gap: str = "  ") -> str:
+    """Align rows of equally many cells in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def listing(config: Config) -> str:
+    """List every setting, a line each, by the name its option has."""
+    return "\n".join(f"{name} {spell(value)}" for name, value in flatten(config).items())
+
+
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[IO[bytes]]:
+    """Open a file aside and rename it into place on success; raises InputError where the system refuses."""
+    aside = file.with_name(f".{file.name}.writing")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as stream:
+            yield stream
+        aside.replace(file)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"cannot write {file} ({reason}), allowed: a place with room that you may write to; name another with --out"
+        ) from error
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,113 @@
+"""How a training run shows where it is, on stderr: a bar on a terminal, a line now and then in a log."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from advnets.runs import Run
+from advnets.training.loop import Progress
+
+Show = Callable[[Progress], None]
+
+_BAR_SECONDS = 0.1
+_LINE_SECONDS, _LONGEST_SECONDS, _LINE_SHARE = 10, 30, 0.05
+
+
+@contextlib.contextmanager
+def showing(run: Run, opening: Sequence[str] = ()) -> Iterator[Show]:
+    """Yield what `train` reports to; `opening` and what is trained are told once the first step has worked."""
+    with contextlib.ExitStack() as stack:
+        shown: list[Show] = []
+
+        def report(progress: Progress) -> None:
+            if not shown:
+                print(*opening, introduction(run.path, run.read()), sep="\n", file=sys.stderr)
+                shown.append(stack.enter_context(_bar(progress)) if sys.stderr.isatty() else _Lines(progress))
+            shown[0](progress)
+
+        yield report
+
+
+def introduction(folder: object, content: Mapping[str, Any]) -> str:
+    """Say what a run is: recipe, data, nets, folder."""
+    data, parameters, config = content["data"], content["parameters"], content["config"]
+    shape = "x".join(map(str, data["shape"]))
+    sizes = f"{data['train']:,} / {data['validation']:,} / {data['test']:,} examples of {shape}"
+    return (
+        f"{config['recipe']}, {config['train']['mode']} mode, seed {config['seed']}\n"
+        f"  data        {data['name']}: {sizes} ({data['source']})\n"
+        f"  parameters  G {parameters['generator']:,}, D {parameters['discriminator']:,}\n"
+        f"  run         {folder}"
+    )
+
+
+class _Speed:
+    """Steps per second since the first report of this process."""
+
+    def __init__(self, first: Progress) -> None:
+        self.step, self.started = first.step, time.monotonic()
+
+    def __call__(self, progress: Progress) -> float:
+        return (progress.step - self.step) / max(time.monotonic() - self.started, 1e-9)
+
+
+def _measures(measures: Mapping[str, float]) -> str:
+    return (
+        f"loss D {measures['discriminator_loss']:.3f} G {measures['generator_loss']:.3f}  "
+        f"D(x) {measures['d_real']:.2f}  D(G(z)) {measures['d_fake']:.2f}"
+    )
+
+
+class _Lines:
+    """At most a line per ten seconds, and then only every twentieth of the run or every half minute."""
+
+    def __init__(self, first: Progress) -> None:
+        self.speed = _Speed(first)
+        self.step, self.printed, self.text = first.step, time.monotonic(), ""
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.measures:
+            self.text = f", {_measures(progress.measures)}"
+        waited = time.monotonic() - self.printed
+        far = progress.step - self.step >= _LINE_SHARE * progress.steps
+        if waited < _LINE_SECONDS or (not far and waited < _LONGEST_SECONDS):
+            return
+        speed = self.speed(progress)
+        left = (progress.steps - progress.step) / speed
+        print(
+            f"step {progress.step}/{progress.steps}, {speed:.4g} steps/s{self.text}, {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+        self.step, self.printed = progress.step, time.monotonic()
+
+
+@contextlib.contextmanager
+def _bar(first: Progress) -> Iterator[Show]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    speed, shown = _Speed(first), 0.0
+    columns = (
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TextColumn("{task.fields[measures]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=first.steps, completed=first.step, speed="", measures="")
+
+        def show(progress: Progress) -> None:
+            nonlocal shown
+            if progress.measures:
+                bar.update(task, measures=_measures(progress.measures))
+            if progress.step == progress.steps or time.monotonic() - shown >= _BAR_SECONDS:
+                bar.update(task, completed=progress.step, speed=f"{speed(progress):.4g} steps/s")
+                shown = time.monotonic()
+
+        yield show

@@ -1,0 +1,84 @@
+"""`advnets recipes`: the presets, with the sizes of their nets."""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from advnets import recipes
+from advnets.cli.arguments import parse
+from advnets.cli.main import DONE
+from advnets.cli.output import emit, listing, table
+from advnets.config import Config, to_json
+from advnets.data import info
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """List the presets, or every setting of one."""
+
+    recipe: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RECIPE]")] = None
+    """A preset, to see all its settings."""
+    json: bool = False
+    """Print one JSON object on stdout."""
+
+
+def run(tokens: list[str]) -> int:
+    """Print the table of recipes, or one of them."""
+    arguments = parse(Arguments, tokens, "recipes")
+    if arguments.recipe:
+        config, facts = recipes.get(arguments.recipe), _facts(arguments.recipe)
+        if arguments.json:
+            emit({**facts, "config": to_json(config)})
+        else:
+            print(f"{facts['name']}: {facts['summary']}\n{listing(config)}")
+        return DONE
+    rows = [_facts(name) for name in recipes.RECIPES]
+    if arguments.json:
+        emit({"recipes": rows, "auto": recipes.AUTO})
+        return DONE
+    print(table([("recipe", "data", "generator", "discriminator", "G + D parameters", "paper"), *map(_row, rows)]))
+    print()
+    print(table([(row["name"], row["summary"]) for row in rows]))
+    print(f"\nauto {recipes.AUTO}")
+    return DONE
+
+
+def _facts(name: str) -> dict[str, Any]:
+    recipe = recipes.RECIPES[name]
+    shape = info(recipe.config.data.name).shape
+    generator, discriminator = recipes.parameter_counts(
+        recipe.config, shape, stage=2 if recipe.config.second_stage else 1
+    )
+    return {
+        "name": name,
+        "summary": recipe.summary,
+        "data": recipe.config.data.name,
+        "generator": _generator_layers(recipe.config, shape),
+        "discriminator": _discriminator_layers(recipe.config, shape),
+        "parameters": {"generator": generator, "discriminator": discriminator},
+        "paper": recipe.paper or None,
+    }
+
+
+def _row(facts: dict[str, Any]) -> tuple[str, ...]:
+    parameters = facts["parameters"]
+    sizes = f"{parameters['generator']:,} + {parameters['discriminator']:,}"
+    return facts["name"], facts["data"], facts["generator"], facts["discriminator"], sizes, facts["paper"] or ""
+
+
+def _generator_layers(config: Config, shape: tuple[int, ...]) -> str:
+    """Write the layers of G, noise first, as 100-1200-1200-784."""
+    net = config.generator
+    second = [config.noise.dimension, *config.second_stage.hidden] if config.second_stage else []
+    top = math.prod(shape) if net.maps is None else f"deconv{net.kernel}x{net.kernel}"
+    return "-".join(map(str, [*second, config.noise.dimension, *net.hidden, top]))
+
+
+def _discriminator_layers(config: Config, shape: tuple[int, ...]) -> str:
+    """Write the layers of D, data first, maxout layers as units x pieces: 784-240x5-240x5-1."""
+    net = config.discriminator
+    convolutions = [f"conv{layer.channels}x{layer.pieces}" for layer in net.convolutions]
+    hidden = [f"{units}x{net.pieces}" for units in net.hidden]
+    return "-".join([str(math.prod(shape)), *convolutions, *hidden, "1"])

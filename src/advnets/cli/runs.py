@@ -1,0 +1,117 @@
+"""`advnets runs`: the runs in a folder, and all there is to know of one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from advnets.cli.arguments import parse
+from advnets.cli.log import last_line
+from advnets.cli.main import DONE
+from advnets.cli.output import emit, table
+from advnets.errors import InputError
+from advnets.runs import Run, list_runs
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """List the runs in a folder, or show one."""
+
+    action: Annotated[Literal["list", "show"], tyro.conf.Positional, tyro.conf.arg(metavar="ACTION")]
+    """list, or show RUN."""
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
+    """A run folder."""
+    dir: Path = Path("runs")
+    """The folder to list."""
+    json: bool = False
+    """Print one JSON object on stdout."""
+
+
+def run(tokens: list[str]) -> int:
+    """List or show."""
+    arguments = parse(Arguments, tokens, "runs")
+    if arguments.action == "list":
+        if arguments.run:
+            raise InputError(f"list got {arguments.run}, allowed: --dir FOLDER; say advnets runs show {arguments.run}")
+        return _list(arguments.dir, as_json=arguments.json)
+    if arguments.run is None:
+        raise InputError("RUN is missing, allowed: a run folder; say advnets runs show runs/digits-1")
+    facts = _facts(Run(arguments.run))
+    if arguments.json:
+        emit(facts)
+    else:
+        print(table([(name, _words(value)) for name, value in facts.items()]))
+    return DONE
+
+
+def _list(folder: Path, *, as_json: bool) -> int:
+    if not folder.is_dir() and folder != Path("runs"):
+        raise InputError(f"{folder} is no folder, allowed: a folder that holds runs; name another with --dir")
+    rows = [_facts_or_error(run) for run in list_runs(folder)]
+    if as_json:
+        emit({"runs": rows})
+    elif not rows:
+        print(f"no runs in {folder}/ yet; begin with: advnets train")
+    else:
+        print(table([("run", "recipe", "state", "step", "data"), *map(_row, rows)]))
+    return DONE
+
+
+def _facts_or_error(run: Run) -> dict[str, Any]:
+    """Do not let one damaged run hide the others."""
+    try:
+        return _facts(run)
+    except InputError as error:
+        return {"run": str(run.path), "error": str(error)}
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    content, config, status = run.read(), run.config(), run.status()
+    return {
+        "run": str(run.path),
+        "recipe": config.recipe,
+        "state": status.get("state", "not begun"),
+        "step": status.get("step", 0),
+        "steps": config.train.steps,
+        "verdict": status.get("verdict"),
+        "mode": config.train.mode,
+        "seed": config.seed,
+        "data": content.get("data"),
+        "parameters": content.get("parameters"),
+        "versions": content.get("versions"),
+        "machine": content.get("machine"),
+        "last_measures": last_line(run) or None,
+        "checkpoints": run.checkpoint_steps(),
+        "samples": str(run.path / "samples.png") if (run.path / "samples.png").is_file() else None,
+    }
+
+
+def _row(facts: dict[str, Any]) -> tuple[str, ...]:
+    if "error" in facts:
+        return facts["run"], "?", "unreadable", "", facts["error"]
+    steps = f"{facts['step']}/{facts['steps']}"
+    data = facts["data"]["name"] if isinstance(facts["data"], dict) else "?"
+    return facts["run"], facts["recipe"], facts["state"], steps, str(data)
+
+
+def _words(value: Any) -> str:
+    match value:
+        case dict():
+            return ", ".join(f"{name} {_short(inner)}" for name, inner in value.items() if not isinstance(inner, dict))
+        case list():
+            return ", ".join(map(str, value)) or "-"
+        case _:
+            return "-" if value is None else str(value)
+
+
+def _short(value: Any) -> str:
+    match value:
+        case float():
+            return f"{value:.4g}"
+        case list():
+            return "x".join(map(str, value))
+        case str() if len(value) == 64:  # a fingerprint
+            return value[:12]
+        case _:
+            return "-" if value is None else str(value)

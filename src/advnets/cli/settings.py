@@ -1,0 +1,174 @@
+"""From the words of `advnets train` to a configuration: a preset, the user's own data, or a run to go on with."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from advnets import recipes
+from advnets.cli.arguments import given_names, option_names, parse
+from advnets.config import (
+    Config,
+    DataConfig,
+    DiscriminatorConfig,
+    GeneratorConfig,
+    NoiseConfig,
+    StackConfig,
+    TrainConfig,
+    check,
+)
+from advnets.data import CATALOGUE, DataSet
+from advnets.errors import InputError
+from advnets.runs import Run, list_runs
+
+RUNS = Path("runs")
+Load = Callable[[DataConfig], DataSet]
+
+_SHORT = {"--steps": "--train.steps", "--mode": "--train.mode", "--data": "--data.name"}
+_SECTIONS = [item.name for item in dataclasses.fields(Config) if item.name != "recipe"]
+# Has every option there is: convolutions, and a second stage.
+_WIDEST = dataclasses.replace(recipes.RECIPES["cifar10-conv"].config, second_stage=StackConfig(after=1))
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train adversarial nets.
+
+    RECIPE is a preset (see advnets recipes), or the path of a folder of images or of a .npy/.npz array, for which nets
+    are sized from the data. --steps N, --mode M and --data D are short for --train.steps, --train.mode, --data.name.
+    The defaults below are those of the recipe digits.
+    """
+
+    recipe: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RECIPE]")] = None
+    """A preset or a path; digits by default."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Run folder; runs/RECIPE-N by default."""
+    resume: bool = False
+    """Go on with the run in --out, or with the newest run under runs/ (of RECIPE, if given)."""
+    dry_run: Annotated[bool, tyro.conf.arg(name="dry-run")] = False
+    """Print the resolved configuration and write nothing."""
+    offline: bool = False
+    """Never fetch data."""
+    json: bool = False
+    """Print one JSON object on stdout."""
+    seed: int = 0
+    """Seed of initial weights, order of the data, noise and dropout."""
+    data: DataConfig = field(default_factory=DataConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    second_stage: StackConfig | None = None
+
+
+def spelled_out(tokens: list[str]) -> list[str]:
+    """Replace short options by the settings they stand for."""
+    split = (token.partition("=") for token in tokens)
+    return [_SHORT.get(name, name) + equals + value for name, equals, value in split]
+
+
+def read(tokens: list[str]) -> Arguments:
+    """Read a command line before its recipe is known: only its own options count, and `data`."""
+    base = recipes.get("digits") if {"-h", "--help"} & set(tokens) else _WIDEST
+    return parse(Arguments, tokens, "train", _arguments(base))
+
+
+def fresh(arguments: Arguments, tokens: list[str], load: Load) -> tuple[Config, DataSet | None]:
+    """Resolve a new run: the recipe with the settings given on top, and the data where they sized the nets."""
+    name = arguments.recipe or "digits"
+    if name in recipes.RECIPES:
+        return _settle(recipes.RECIPES[name].config, tokens), None
+    named = "data.name" in given_names(tokens)
+    if name == "auto" and not named:
+        raise InputError("auto has no data yet, allowed: --data PATH; add it, or say advnets train PATH")
+    if name != "auto":
+        if not Path(name).expanduser().exists():
+            recipes.get(name)
+        if Run(Path(name).expanduser()).exists():
+            raise InputError(
+                f"{name} is a run, allowed: a recipe, a folder of images or an array; "
+                f"to go on with it: advnets train --resume --out {name}"
+            )
+        if named:
+            raise InputError(f"{name} and --data both name data, allowed: one of them; leave --data out")
+    own = dataclasses.replace(arguments.data, name=_absolute(arguments.data.name if named else name))
+    data = load(check(Config(data=own)).data)
+    return _settle(
+        recipes.auto(Config(data=own), data.shape, len(data.train.x), unit=data.scaling.kind == "unit"), tokens
+    ), data
+
+
+def resumed(arguments: Arguments, tokens: list[str]) -> tuple[Config, Run]:
+    """Resolve a run to go on with; raises InputError, naming each, for settings that may not change."""
+    run = Run(arguments.out) if arguments.out else _newest(arguments.recipe)
+    stored = run.config()
+    if arguments.recipe and not _is_of(arguments.recipe, stored):
+        raise InputError(
+            f"{run.path} is a run of {stored.recipe} ({stored.data.name}), not of {arguments.recipe}, "
+            "allowed on --resume: the same recipe; leave RECIPE out, or name another run with --out"
+        )
+    wanted = _settle(stored, tokens)
+    run.check_settings(wanted)
+    return wanted, _fit_to_go_on(run, wanted)
+
+
+def _fit_to_go_on(run: Run, wanted: Config) -> Run:
+    run.verified_checkpoint()
+    status, made = run.status(), [0, *run.checkpoint_steps()][-1]
+    if status.get("state") == "diverged":
+        raise InputError(
+            f"{run.path} diverged at step {status.get('step')} and would again, allowed on --resume: runs that did "
+            f"not; start another with --train.learning_rate below {wanted.train.learning_rate:g}"
+        )
+    if wanted.train.steps < made:
+        raise InputError(
+            f"--train.steps is {wanted.train.steps} and {run.path} has made {made} steps, allowed: {made} or more; "
+            f"set --steps {made} or more"
+        )
+    return run
+
+
+def _arguments(base: Config) -> Arguments:
+    return Arguments(**{name: getattr(base, name) for name in _SECTIONS})
+
+
+def _settle(base: Config, tokens: list[str]) -> Config:
+    """Put the settings given on the command line on top of a configuration."""
+    default = _arguments(base)
+    known = {*option_names(Arguments, default)}
+    for name in given_names(tokens):
+        if name not in known:
+            raise InputError(
+                f"--{name} does not fit the recipe {base.recipe}, which has no such part, allowed: the settings that "
+                f"advnets train {base.recipe} --dry-run prints; leave it out or take another recipe"
+            )
+    given = parse(Arguments, tokens, "train", default)
+    config = dataclasses.replace(base, **{name: getattr(given, name) for name in _SECTIONS})
+    data = dataclasses.replace(config.data, name=_absolute(config.data.name))
+    return check(dataclasses.replace(config, data=data))
+
+
+def _absolute(name: str) -> str:
+    """Make the path of the user's own data absolute, so that a run can be resumed from anywhere."""
+    path = Path(name).expanduser()
+    return name if name in CATALOGUE or not path.exists() else str(path.resolve())
+
+
+def _is_of(recipe: str, config: Config) -> bool:
+    return recipe == config.recipe or (config.recipe == "auto" and _absolute(recipe) == config.data.name)
+
+
+def _newest(recipe: str | None) -> Run:
+    for run in reversed(list_runs(RUNS)):
+        with contextlib.suppress(InputError):  # a damaged run does not hide the others
+            if recipe is None or _is_of(recipe, run.config()):
+                return run
+    which = f"run of {recipe}" if recipe else "run"
+    raise InputError(
+        f"there is no {which} in {RUNS}/, allowed on --resume: a run that was begun; leave --resume out, "
+        "or name a run folder with --out"
+    )

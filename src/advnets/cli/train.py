@@ -1,0 +1,195 @@
+"""`advnets train`: from a recipe, a folder or an array to a run, and on from wherever a run stopped."""
+
+import contextlib
+import functools
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from advnets.cli import settings
+from advnets.cli.log import last_line
+from advnets.cli.main import BAD_ANSWER, DONE
+from advnets.cli.output import emit, listing
+from advnets.config import Config, DataConfig, to_json
+from advnets.data import CATALOGUE, DataSet, load
+from advnets.errors import InputError
+from advnets.recipes import parameter_counts
+from advnets.runs import Run, next_folder, reserved
+
+if TYPE_CHECKING:
+    from advnets.training.loop import Outcome
+
+
+def run(tokens: list[str]) -> int:
+    """Train and return the exit status: 1 for a run that diverged, 130 or 143 for one that a signal stopped."""
+    tokens = settings.spelled_out(tokens)
+    arguments = settings.read(tokens)
+    load_data = functools.partial(load, offline=arguments.offline, report=lambda line: print(line, file=sys.stderr))
+    if arguments.resume:
+        config, target = settings.resumed(arguments, tokens)
+        if arguments.dry_run:
+            return _dry_run(config, None, target.path, as_json=arguments.json)
+        if _is_finished(config, target):
+            return _tell_finished(config, target, as_json=arguments.json)
+        return _train(config, load_data(config.data), target, resume=True, as_json=arguments.json)
+    if arguments.out:
+        Run(arguments.out).require_free()
+    config, data = settings.fresh(arguments, tokens, load_data)
+    if arguments.dry_run:
+        out = arguments.out or next_folder(settings.RUNS, config.recipe)
+        return _dry_run(config, data, out, as_json=arguments.json)
+    data = data or load_data(config.data)
+    folder = contextlib.nullcontext(arguments.out) if arguments.out else reserved(settings.RUNS, config.recipe)
+    with folder as path:
+        return _train(config, data, Run(path), resume=False, as_json=arguments.json)
+
+
+def _dry_run(config: Config, data: DataSet | None, out: Path, *, as_json: bool) -> int:
+    """Print what would be trained, after the checks that need no data."""
+    counts = _counts(config, data)
+    if as_json:
+        emit({"config": to_json(config), "parameters": counts, "out": str(out)})
+        return DONE
+    print(listing(config))
+    print(f"parameters: G {counts['generator']:,}, D {counts['discriminator']:,}")
+    print(f"run folder: {out} (nothing written)")
+    return DONE
+
+
+def _counts(config: Config, data: DataSet | None) -> dict[str, int]:
+    """Count parameters; raises InputError where nets or minibatch do not fit the data."""
+    import torch
+
+    from advnets.nets.build import build_discriminator, build_generator
+    from advnets.seeds import stream
+    from advnets.training.batches import Batches
+
+    shape, examples = _size(config.data, data)
+    if examples is not None:
+        Batches(torch.empty(examples, 0), config.train.batch_size, config.seed)
+    with torch.device("meta"):  # no memory for weights
+        build_generator(config, shape, torch.zeros(shape), stream(0, "weights"))
+        build_discriminator(config, shape, stream(0, "weights"))
+    generator, discriminator = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
+    return {"generator": generator, "discriminator": discriminator}
+
+
+def _size(config: DataConfig, data: DataSet | None) -> tuple[tuple[int, ...], int | None]:
+    """Return the shape of an example and the number of training examples, read only where the catalogue cannot tell."""
+    entry = CATALOGUE.get(config.name)
+    if data is None and entry and config.size is None and config.colour == "auto":
+        return entry.shape, entry.sizes[0] if entry.sizes else None
+    data = data or load(config, offline=True)
+    return data.shape, len(data.train.x)
+
+
+def _is_finished(config: Config, target: Run) -> bool:
+    return target.status().get("state") == "finished" and target.checkpoint_steps()[-1:] == [config.train.steps]
+
+
+def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:
+    steps = config.train.steps
+    if as_json:
+        emit(_result(target, "finished", steps, 0.0))
+    else:
+        print(f"{target.path} is finished at step {steps}; for more: {_resume_command(target)} --steps {2 * steps}")
+    return DONE
+
+
+def _train(config: Config, data: DataSet, target: Run, *, resume: bool, as_json: bool) -> int:
+    from advnets.cli.interruption import catching
+    from advnets.cli.progress import showing
+    from advnets.training import differences, train
+
+    _check_device(config)
+    opening = []
+    if resume:
+        opening.append(f"going on with {target.path} at step {[0, *target.checkpoint_steps()][-1]}")
+        if changes := differences(target, config):
+            opening.append(f"not bit for bit as if it had never stopped, because {', '.join(changes)}")
+    with catching() as interruption, _device_errors(), showing(target, opening) as report:
+        outcome = train(config, data, target, resume=resume, stop=interruption, report=report)
+    if as_json:
+        emit(_result(target, outcome.state, outcome.step, outcome.seconds))
+    return _conclude(config, target, outcome, interruption.exit_status, as_json=as_json)
+
+
+def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int, *, as_json: bool) -> int:
+    """Say how training ended and what can be done next; return the exit status."""
+    out = sys.stderr if as_json else sys.stdout
+    match outcome.state:
+        case "diverged":
+            print(_divergence(config, target, outcome.step), file=sys.stderr)
+            return BAD_ANSWER
+        case "interrupted":
+            print(f"stopped at step {outcome.step}, checkpoint written; to go on: {_resume_command(target)}", file=out)
+            return interrupted
+    folder = shlex.quote(str(target.path))
+    print(
+        f"finished at step {outcome.step} after {outcome.seconds:.1f} s\n"
+        f"  run      {target.path}\n"
+        f"  samples  {target.path / 'samples.png'}\n"
+        f"  next     advnets sample {folder} --n 64\n"
+        f"           advnets interpolate {folder}\n"
+        f"           {_resume_command(target)} --steps {2 * outcome.step}",
+        file=out,
+    )
+    return DONE
+
+
+def _divergence(config: Config, target: Run, step: int) -> str:
+    line = last_line(target)
+    wrong = [name for name, value in line.items() if value is None and name != "momentum"]
+    what = f"the mean {', '.join(wrong)}" if line.get("step") == step and wrong else "a weight"
+    kept = target.checkpoint_steps()[-1:]
+    checkpoint = f"the checkpoint of step {kept[0]} is kept" if kept else "there was no checkpoint yet"
+    return (
+        f"diverged: at step {step} {what} is no finite number; {checkpoint} in {target.path}; "
+        f"start another run with --train.learning_rate below {config.train.learning_rate:g}"
+    )
+
+
+def _result(target: Run, state: str, steps: int, seconds: float) -> dict[str, Any]:
+    verdict = "diverged" if state == "diverged" else None
+    return {
+        "run": str(target.path),
+        "state": state,
+        "steps": steps,
+        "seconds": round(seconds, 3),
+        "verdict": verdict,
+        "evaluation": None,
+    }
+
+
+def _resume_command(target: Run) -> str:
+    return f"advnets train --resume --out {shlex.quote(str(target.path))}"
+
+
+def _check_device(config: Config) -> None:
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(config.train.device, True):
+        names = ", ".join(["auto", "cpu", *(name for name, is_there in there.items() if is_there)])
+        raise InputError(
+            f"--train.device is {config.train.device}, which torch does not find here, allowed: {names}; "
+            "leave it out, or install the torch build for that device"
+        )
+
+
+@contextlib.contextmanager
+def _device_errors() -> Iterator[None]:
+    """Turn torch's many words on a full memory into one line."""
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise InputError(
+                "the device has too little memory for these nets and data, allowed: what fits; make "
+                "--train.batch_size, --generator.hidden or --discriminator.hidden smaller; checkpoints are intact"
+            ) from error
+        raise

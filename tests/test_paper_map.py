@@ -1,0 +1,47 @@
+"""docs/paper-map.md names only what exists."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from advnets.cli import settings
+from advnets.cli.main import COMMANDS
+from advnets.data import CATALOGUE
+
+ROOT = Path(__file__).parents[1]
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in (ROOT / "docs" / "paper-map.md").read_text().splitlines()
+    if line.startswith("| ") and not line.startswith("| tag")
+]
+
+
+def code(cell: str) -> str:
+    found = re.fullmatch(r"`([^`]+)`", cell)
+    assert found, f"{cell!r} is no `code`"
+    return found[1]
+
+
+def test_the_map_covers_the_tags_built_so_far():
+    assert {row[0] for row in ROWS} == {"E1", "E1s", "A1", "N1", "X1"}
+    assert all(len(row) == 6 and all(row) for row in ROWS)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]}-{row[2]}")
+def test_names_tests_and_commands_exist(row):
+    module, _, name = code(row[2]).rpartition(".")
+    try:
+        getattr(importlib.import_module(module), name)
+    except AttributeError:
+        importlib.import_module(code(row[2]))
+    file, _, test = code(row[3]).partition("::")
+    assert f"def {test}" in (ROOT / file).read_text()
+    words = shlex.split(code(row[4]))
+    assert words[0] == "advnets" and words[1] in COMMANDS
+    if words[1] == "train":
+        settings.fresh(settings.read(words[2:]), words[2:], lambda data: pytest.fail("needs no data"))
+    if words[1] == "data":
+        assert words[3] in CATALOGUE
