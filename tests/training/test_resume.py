@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from advnets.config import StackConfig
 from advnets.errors import InputError
-from advnets.runs import Run
-from advnets.training import train
+from advnets.runs import Run, write_json
+from advnets.training import differences, train
 from training.games import data, tiny
 
 MODES = ["paper", "released"]
@@ -216,3 +217,18 @@ def test_data_that_a_sigmoid_cannot_reach_are_refused_before_anything_is_written
     with pytest.raises(InputError, match=r"--generator.output is sigmoid and the data reach from .* linear"):
         train(tiny(), examples, Run(tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_small_nets_take_one_thread_and_give_the_others_back(tmp_path):
+    torch.set_num_threads(2)
+    try:
+        run = Run(tmp_path / "run")
+        train(tiny(), data(), run)
+        assert torch.get_num_threads() == 2
+        assert run.read()["machine"]["threads"] == 1
+        assert differences(run, tiny()) == []
+        content = run.read()
+        write_json(run.path / "config.json", {**content, "versions": {**content["versions"], "torch": "1.0"}})
+        assert len(differences(run, tiny())) == 1 and "torch was 1.0" in differences(run, tiny())[0]
+    finally:
+        torch.set_num_threads(1)

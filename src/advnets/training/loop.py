@@ -26,6 +26,7 @@ from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.step import paper_step, released_step
 
 _GRID, _POINTS = 100, 2500  # samples a picture: images, points
+_SMALL = 1_000_000  # parameters of both nets, under which a second thread does not pay
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,31 @@ def train(
     refuses.
     """
     started = time.perf_counter()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads(config, data.shape))
+    try:
+        state, step = _train(config, data, run, resume, stop, report)
+    finally:
+        torch.set_num_threads(before)
+    return Outcome(state, step, time.perf_counter() - started)
+
+
+def threads(config: Config, shape: tuple[int, ...]) -> int:
+    """Count threads to compute with: as many as torch would take, but one for nets too small to share work.
+
+    Two make these no faster, and on a busy machine ten times slower.
+    """
+    return 1 if sum(parameter_counts(config, shape)) < _SMALL else torch.get_num_threads()
+
+
+def _train(
+    config: Config,
+    data: DataSet,
+    run: Run,
+    resume: bool,
+    stop: Callable[[], bool],
+    report: Callable[[Progress], None],
+) -> tuple[str, int]:
     torch.set_flush_denormal(True)  # denormals in the velocities of dead units more than halve the speed
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
     _check_reach(config, data)
@@ -85,7 +111,7 @@ def train(
                 run.write_status([0, *run.checkpoint_steps()][-1], state, None)
             raise
         run.write_status(game.step, state, "diverged" if state == "diverged" else None)
-    return Outcome(state, game.step, time.perf_counter() - started)
+    return state, game.step
 
 
 def _play(
@@ -219,23 +245,23 @@ def facts(game: Game, data: DataSet) -> dict[str, Any]:
             "scaling": data.scaling.to_json(),
         },
         "parameters": {"generator": parameters[0], "discriminator": parameters[1]},
-        **machine(game.random.device),
+        **machine(game.random.device, torch.get_num_threads()),
     }
 
 
-def machine(device: torch.device | str) -> dict[str, dict[str, Any]]:
+def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:
     """What the bits of a run depend on beside its configuration and data."""
     packages = ("advnets", "torch", "numpy", "lightning-fabric", "safetensors")
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
-        "machine": {"device": str(device), "threads": torch.get_num_threads(), "system": platform.platform()},
+        "machine": {"device": str(device), "threads": threads, "system": platform.platform()},
     }
 
 
 def differences(run: Run, config: Config) -> list[str]:
     """List what is not as it was when the run began, so that going on may give other bits than never stopping."""
     content = run.read()
-    now = machine(Fabric(accelerator=config.train.device, devices=1).device)
+    now = machine(Fabric(accelerator=config.train.device, devices=1).device, threads(config, run.shape()))
     return [
         f"{name} was {content.get(part, {}).get(name)}, is {value}"
         for part, values in now.items()
