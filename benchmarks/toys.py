@@ -2,8 +2,8 @@
 
     python benchmarks/toys.py ring [--seeds 5] [--samples 10000] [--json FILE]      (or grid, gaussian)
 
-A sample is good within 3 sd of the nearest mode; a mode is covered if it is the nearest of any good sample. Both averaged
-and raw weights are scored; the averaged ones are what `advnets sample` draws from by default.
+A sample is good within 3 sd of the nearest mode; a mode is covered if it is the nearest of any good sample. Averaged
+and raw weights are both scored; the averaged ones are what `advnets sample` draws from by default.
 """
 
 import argparse

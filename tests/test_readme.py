@@ -1,5 +1,6 @@
 """What the README says can be typed, and what it names exists."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -57,3 +58,17 @@ def test_the_python_example_runs(tmp_path):
     )
     check = "\nassert images.shape == (100, 1, 8, 8) and 0 <= images.min() <= images.max() <= 1\n"
     subprocess.run([sys.executable, "-c", setup + shorter + check], check=True, cwd=tmp_path)
+
+
+def test_nothing_is_left_to_fill_in():
+    texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "results").glob("*.md")]
+    assert not [file.name for file in texts if re.search(r"@@|TODO|FIXME|TBD", file.read_text())]
+
+
+def test_the_speed_in_the_text_is_the_measured_one():
+    step = json.loads((ROOT / "results" / "step.json").read_text())
+    mnist = json.loads((ROOT / "results" / "mnist.json").read_text())
+    pace = mnist["milliseconds_per_step_by_thousand"]
+    for number in (step["ours_over_products"], step["tutorial_over_ours"], pace[-1] / pace[1]):
+        assert f"{number:.2f}" in TEXT
+    assert f"{mnist['peak_memory_megabytes']} MB" in TEXT
