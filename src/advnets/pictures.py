@@ -55,7 +55,7 @@ def plot(x: FloatArray, data: FloatArray | None = None) -> Image.Image:
         else:
             axes.scatter(points[:, 0], points[:, 1], s=4, color=colour, alpha=0.6, label=label, linewidths=0)
     axes.set(xlabel="x" if x.shape[1] == 1 else "column 1", ylabel="density" if x.shape[1] == 1 else "column 2")
-    axes.legend()
+    axes.legend(markerscale=4)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 

@@ -39,6 +39,14 @@ _POINTS_TRAIN = TrainConfig(
     decay_per_update=1.0,
     average_decay=0.999,
 )
+_RING = Config(
+    "ring",
+    data=DataConfig("ring"),
+    noise=NoiseConfig("gaussian", dimension=8),
+    generator=GeneratorConfig(hidden=(128, 128), output="linear", init_range=0.1, output_bias="zero"),
+    discriminator=_POINTS,
+    train=_POINTS_TRAIN,
+)
 _MNIST = Config("mnist", data=DataConfig("mnist"), train=TrainConfig(steps=25_000, average_decay=0.999))
 _CIFAR = DataConfig("cifar10")
 _CIFAR_HIDDEN = GeneratorConfig(
@@ -117,27 +125,9 @@ RECIPES: dict[str, Recipe] = {
         ),
         "the paper's convolutional D and deconvolutional G on CIFAR-10",
     ),
-    "ring": Recipe(
-        Config(
-            "ring",
-            data=DataConfig("ring"),
-            noise=NoiseConfig("gaussian", dimension=8),
-            generator=GeneratorConfig(hidden=(128, 128), output="linear", init_range=0.1, output_bias="zero"),
-            discriminator=_POINTS,
-            train=_POINTS_TRAIN,
-        ),
-        "eight narrow modes on a circle: does the game lose any?",
-    ),
+    "ring": Recipe(_RING, "eight narrow modes on a circle: does the game lose any?"),
     "grid": Recipe(
-        Config(
-            "grid",
-            data=DataConfig("grid"),
-            noise=NoiseConfig("gaussian", dimension=8),
-            generator=GeneratorConfig(hidden=(128, 128), output="linear", init_range=0.1, output_bias="zero"),
-            discriminator=_POINTS,
-            train=_POINTS_TRAIN,
-        ),
-        "twenty-five modes on a square grid",
+        dataclasses.replace(_RING, recipe="grid", data=DataConfig("grid")), "twenty-five modes on a square grid"
     ),
     "gaussian": Recipe(
         Config(
