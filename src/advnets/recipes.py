@@ -70,12 +70,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "mnist": Recipe(_MNIST, "the paper's MNIST nets, 50 epochs, with averaged weights beside the raw ones"),
     "mnist-paper": Recipe(
-        dataclasses.replace(
-            _MNIST,
-            recipe="mnist-paper",
-            train=TrainConfig(mode="paper", steps=125_000, discriminator_learning_rate=0.05, average_decay=0.0),
-        ),
-        "the paper's MNIST experiment by Algorithm 1, 250 epochs; D at half the rate, as the release halves its loss",
+        dataclasses.replace(_MNIST, recipe="mnist-paper", train=TrainConfig(steps=125_000)),
+        "the settings behind the paper's MNIST row to the letter: as released, 250 epochs, raw weights only",
         "225 ± 2 nats",
     ),
     "tfd": Recipe(
