@@ -86,8 +86,11 @@ def test_a_wheel_becomes_idx_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read[3], labels[2])
 
 
+# Named, because gzip writes the second into its header and every worker of xdist must see the same name.
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", gzip.compress(b"no pickle"), gzip.compress(pickle.dumps((1, 2, 3)))]
+    "content",
+    [b"", b"no gzip", gzip.compress(b"no pickle"), gzip.compress(pickle.dumps((1, 2, 3)))],
+    ids=["empty", "no gzip", "no pickle", "other pickle"],
 )
 def test_wrong_wheels_are_failures_of_the_source(tmp_path: Path, content: bytes) -> None:
     with zipfile.ZipFile(tmp_path / "some.whl", "w") as archive:
