@@ -53,3 +53,12 @@ def two_pass_gradients(
         logits = discriminator(torch.cat([real, fake]), random)
         gradients.append(torch.autograd.grad(loss(*logits.split(len(real))), list(player.parameters())))
     return list(gradients[0]), list(gradients[1])
+
+
+def parzen_log_likelihoods(centres, x, sigma):
+    """log 1/N Σ_j N(x; c_j, σ²I), from the formula, with the largest term taken out."""
+    d = centres.shape[1]
+    exponents = -((x[:, None, :] - centres[None, :, :]) ** 2).sum(-1) / (2 * sigma**2)
+    largest = exponents.max(1)
+    log_sum = largest + np.log(np.exp(exponents - largest[:, None]).sum(1))
+    return log_sum - np.log(len(centres)) - d * np.log(sigma * np.sqrt(2 * np.pi))

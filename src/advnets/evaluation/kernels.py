@@ -1,0 +1,85 @@
+"""Sums of Gaussian kernels in log space, tile by tile: what Parzen windows and the choice of their bandwidth share."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from advnets.evaluation.distances import squared_distances
+from advnets.evaluation.progress import Report, silent
+
+Doubles = NDArray[np.float64]
+Tile = tuple[slice, Tensor]
+"""Rows of the points, and their squared distances to some of the centres."""
+
+_ROWS, _CENTRES = 512, 2048  # points and centres of a tile: 8 MiB of squares
+_SLICE = 2**17  # squares at a time in exp: 1 MiB, which stays in the processor's cache
+
+
+def tiles(
+    blocks: Iterable[Tensor],
+    points: Float64[Tensor, "n d"],
+    n_centres: int,
+    *,
+    leave_out: bool = False,
+    report: Report = silent,
+) -> Iterator[Tile]:
+    """Yield squared distances of points to the centres in `blocks`, in float64 and on the points' device.
+
+    With `leave_out` point i is centre i, and infinitely far from itself. Everything is shifted by the mean of the first
+    block, so that data far from the origin lose no digits.
+    """
+    shift: Tensor | None = None
+    first = 0
+    for block in blocks:
+        if shift is None:
+            shift = block.to(points).mean(0)
+            points = points - shift
+        for piece in block.split(_CENTRES):
+            centres = piece.to(points) - shift
+            for start in range(0, len(points), _ROWS):
+                squares = squared_distances(points[start : start + _ROWS], centres)
+                if leave_out:
+                    squares.diagonal(start - first).fill_(math.inf)
+                yield slice(start, start + _ROWS), squares
+            first += len(piece)
+            report(first, n_centres)
+
+
+def log_sums(tiles: Iterable[Tile], n: int, bandwidths: Doubles, device: torch.device) -> Float64[Tensor, "widths n"]:
+    """Return log Σ_j exp(−d²_ij/2σ²) for every bandwidth σ and point i.
+
+    The largest term of a sum belongs to the nearest centre whatever σ is, so that all bandwidths share one shift.
+    """
+    rates = torch.from_numpy(-0.5 / bandwidths**2).to(device)
+    nearest = torch.full((n,), math.inf, dtype=torch.float64, device=device)
+    sums = torch.zeros(len(bandwidths), n, dtype=torch.float64, device=device)
+    for rows, squares in tiles:
+        before = nearest[rows].clone()
+        now = torch.minimum(before, squares.amin(1))
+        nearest[rows] = now
+        reached = now.isfinite()
+        sums[:, rows] *= torch.where(reached, (rates[:, None] * (before - now)).exp_(), 1.0)
+        _add_terms(sums[:, rows], squares, torch.where(reached, now, 0.0), rates)
+    return sums.log_() + nearest * rates[:, None]
+
+
+def _add_terms(sums: Tensor, squares: Tensor, shift: Tensor, rates: Tensor) -> None:
+    """Add Σ_j exp(rate·(d²_ij − shift_i)) to sums (rates, rows), a slice that fits the cache at a time."""
+    step = len(squares) if squares.is_cuda else max(1, _SLICE // squares.shape[1])
+    scratch = torch.empty(min(step, len(squares)), squares.shape[1], dtype=torch.float64, device=squares.device)
+    for start in range(0, len(squares), step):
+        rows = slice(start, start + step)
+        excess = squares[rows] - shift[rows, None]
+        for index, rate in enumerate(rates):
+            sums[index, rows] += torch.mul(excess, rate, out=scratch[: len(excess)]).exp_().sum(1)
+
+
+def normalise(log: Tensor, bandwidths: Doubles, n_centres: int, dimension: int) -> Doubles:
+    """Turn log sums (widths, n) into log-likelihoods: minus log N + d·log(σ√2π)."""
+    constants = math.log(n_centres) + dimension * np.log(bandwidths * math.sqrt(2 * math.pi))
+    return np.asarray(log.cpu().numpy() - constants[:, None], np.float64)
