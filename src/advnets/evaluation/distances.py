@@ -14,8 +14,9 @@ def squared_distances(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> F
     A pair is near if its square is under 1e-5 of both norms together; equal points are at distance 0 exactly.
     """
     if x.shape[1] <= _FEW:
-        difference = x[:, None, :] - y[None, :, :]
-        summed: Tensor = difference.square_().sum(2)
+        summed = torch.zeros(len(x), len(y), dtype=x.dtype, device=x.device)
+        for column, other in zip(x.T, y.T, strict=True):
+            summed += torch.sub(column[:, None], other[None, :]).square_()
         return summed
     x_norms, y_norms = torch.linalg.vecdot(x, x), torch.linalg.vecdot(y, y)
     squares: Tensor = x_norms[:, None] + y_norms[None, :]
