@@ -19,13 +19,18 @@ LARGEST = 16 << 30  # bytes of all images, decoded
 
 def read(config: DataConfig, folder: Path) -> Raw:
     """Return the images of a folder in a fixed shuffled order; two or more sub-folders with images give the labels."""
+    images, paths = read_images(config, folder)
+    labels, names = _labels(paths, folder)
+    train, validation, test = cut_share(images, labels, config.held_out, str(folder))
+    return Raw(train, validation, test, 255.0, "unit", str(folder), names)
+
+
+def read_images(config: DataConfig, folder: Path) -> tuple[Pixels, list[Path]]:
+    """Return the images of a folder (n, c, h, w) and its sub-folders, in the order of their paths."""
     paths = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
     if not paths:
         raise InputError(f"{folder} holds no images, allowed are files named *{', *'.join(SUFFIXES)}; check the path")
-    labels, names = _labels(paths, folder)
-    images = _stack(_images(paths, config), config, folder)
-    train, validation, test = cut_share(images, labels, config.held_out, str(folder))
-    return Raw(train, validation, test, 255.0, "unit", str(folder), names)
+    return _stack(_images(paths, config), config, folder), paths
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,0 +1,140 @@
+"""The protocol of Table 1: Parzen likelihood of test data under samples, with everything that moves the number."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from advnets.config import Config
+from advnets.data import DataSet
+from advnets.errors import NotMeasurable
+from advnets.evaluation.neighbours import part
+from advnets.evaluation.parzen import Grid, ParzenWindow
+from advnets.evaluation.progress import Report, silent
+from advnets.evaluation.subjects import Subject, in_user_units
+from advnets.sampling import draw_latents, generate
+
+VALIDATION_POINTS = 1000
+_WORST = -1e30
+_CURVE = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """A Parzen likelihood with the part of its protocol that belongs beside it."""
+
+    nats: float
+    """Mean log-likelihood of the test points; more is better, up to what training images reach."""
+    standard_error: float
+    """Standard deviation over test points, divided by the root of their number."""
+    bandwidth: float
+    """Width σ of the kernels, chosen on validation points."""
+    grid: str
+    """Where σ was sought: legacy or fine."""
+    centres: int
+    """Samples the kernels stand on."""
+    test_points: int
+    """Test points scored."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The points that choose the bandwidth and those that are scored, flat and in the samples' units."""
+
+    validation: NDArray[np.float32]
+    test: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, data: DataSet) -> "HeldOut":
+        """Take the validation and test parts of a data set."""
+        return cls(flat(in_user_units(data.validation.x, data)), flat(in_user_units(data.test.x, data)))
+
+
+def flat(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Return examples as rows (n, d)."""
+    return np.ascontiguousarray(x.reshape(len(x), -1), np.float32)
+
+
+def likelihood(centres: NDArray[Any], held_out: HeldOut, grid: Grid, *, report: Report = silent) -> Likelihood:
+    """Choose σ on the first 1,000 validation points, then score every test point; raises NotMeasurable."""
+    window = ParzenWindow(grid, validation_points=VALIDATION_POINTS)
+    window.fit(flat(centres), validation=held_out.validation)
+    scores = window.score_samples(held_out.test, report=report)
+    if not np.isfinite(scores).all():
+        raise NotMeasurable("the likelihood is beyond the range of numbers; bring samples and data to one scale")
+    return Likelihood(
+        nats=float(scores.mean()),
+        standard_error=float(scores.std(ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else 0.0,
+        bandwidth=window.bandwidth_,
+        grid=grid,
+        centres=window.n_centres_,
+        test_points=len(scores),
+    )
+
+
+def both_grids(centres: NDArray[Any], held_out: HeldOut, *, report: Report = silent) -> dict[str, Any]:
+    """Score with the fine grid, and under `legacy` with the grid of the paper's script, where that has an inside."""
+    fine = asdict(likelihood(centres, held_out, "fine", report=report))
+    try:
+        return {**fine, "legacy": asdict(likelihood(centres, held_out, "legacy", report=report))}
+    except NotMeasurable as reason:
+        return {**fine, "legacy": {"not_measured": str(reason)}}
+
+
+def parzen(
+    subject: Subject, held_out: HeldOut, *, samples: int, seed: int, redraws: int, report: Report = silent
+) -> dict[str, Any]:
+    """Score a subject: both grids, the deviation over further draws, and the curve over the number of samples.
+
+    The curve takes the first 100, 300, 1,000 … of the same samples and chooses σ anew for each.
+    """
+    total = 2 + (redraws if subject.available is None else 0)
+    centres = subject.draw(samples, seed)
+    result = both_grids(centres, held_out, report=part(report, 0, total))
+    sizes = [size for size in _CURVE if size < len(centres)]
+    result["curve"] = [*(_point(centres[:size], held_out) for size in sizes), _without_legacy(result)]
+    report(2, total)
+    if total > 2:
+        again = []
+        for done in range(redraws):
+            draw, inner = subject.draw(samples, seed + 1 + done), part(report, 2 + done, total)
+            again.append(likelihood(draw, held_out, "fine", report=inner).nats)
+        result["redraws"] = {"n": redraws, "nats": again, "deviation": _deviation([result["nats"], *again])}
+    return result
+
+
+def validator(config: Config, data: DataSet, samples: int = 10_000) -> Callable[[nn.Module], float]:
+    """Make the function that scores a generator on the first 1,000 validation points, at its best σ, while it trains.
+
+    Its samples come from the same latents every time. A generator that cannot be scored counts as −1e30.
+    """
+    latents = draw_latents(config.noise, samples, config.seed)
+    validation = HeldOut.of(data).validation[:VALIDATION_POINTS]
+
+    def score(net: nn.Module) -> float:
+        window = ParzenWindow("fine", validation_points=VALIDATION_POINTS)
+        try:
+            window.fit(flat(data.scaling.undo(generate(net, latents))), validation=validation)
+        except NotMeasurable:
+            return _WORST
+        return window.score(validation)
+
+    return score
+
+
+def _point(centres: NDArray[Any], held_out: HeldOut) -> dict[str, Any]:
+    try:
+        return asdict(likelihood(centres, held_out, "fine"))
+    except NotMeasurable as reason:
+        return {"centres": len(centres), "not_measured": str(reason)}
+
+
+def _without_legacy(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in result.items() if name != "legacy"}
+
+
+def _deviation(nats: Sequence[float]) -> float:
+    return float(np.std(nats, ddof=1))
