@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from advnets.errors import InputError
 
-FREE_ON_RESUME = ("train.steps", "train.sample_every", "train.checkpoint_every", "train.device")
+FREE_ON_RESUME = ("train.steps", "train.sample_every", "train.checkpoint_every", "train.validate_every", "train.device")
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
 Mode = Literal["paper", "released"]
@@ -180,6 +180,8 @@ class TrainConfig:
     """Steps between sample grids."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
+    validate_every: int = 0
+    """Steps between validation likelihoods, whose best checkpoint is kept; 0 for none."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
     precision: Literal["32-true", "64-true", "bf16-mixed"] = "32-true"
@@ -320,6 +322,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "train.log_every": (lambda v: v >= 1, "1 or more"),
     "train.sample_every": (lambda v: v >= 1, "1 or more"),
     "train.checkpoint_every": (lambda v: v >= 1, "1 or more"),
+    "train.validate_every": (lambda v: v >= 0, "0 or more"),
     "second_stage.after": (lambda v: v >= 1, "1 or more"),
     "second_stage.activations": (len, "one or more names"),
     "second_stage.hidden_biases": (len, "one or more numbers"),

@@ -3,6 +3,7 @@
 RUN/config.json          every resolved value, seed, versions, fingerprint of the data
 RUN/log.jsonl            one line per logged step: the same bits however often the run was interrupted
 RUN/timing.jsonl         seconds per step, which are never the same twice
+RUN/validation.jsonl     validation likelihoods, where the run takes them
 RUN/status.json          step, state, verdict
 RUN/checkpoints/step-N/  safetensors files, state.json, and SHA256SUMS over all of them
 RUN/samples/step-N.png   grids of samples
@@ -45,6 +46,11 @@ class Run:
     def timing(self) -> Path:
         """The file of seconds per step."""
         return self.path / "timing.jsonl"
+
+    @property
+    def validation(self) -> Path:
+        """The file of validation likelihoods."""
+        return self.path / "validation.jsonl"
 
     def exists(self) -> bool:
         """Tell whether the folder holds a run."""
@@ -158,6 +164,36 @@ class Run:
             with reporting(f"cannot write {self.log}"):
                 os.truncate(self.log, size)
 
+    def append(self, file: Path, line: dict[str, Any]) -> None:
+        """Append a line of JSON to one of the run's files."""
+        with reporting(f"cannot write {file}", "the last checkpoint is intact"), file.open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+
+    def validations(self) -> list[dict[str, float]]:
+        """The validation likelihoods taken so far: step and nats; raises InputError for a damaged file."""
+        lines = self.validation.read_text().splitlines() if self.validation.is_file() else []
+        try:
+            taken = [json.loads(line) for line in lines]
+            return [{"step": int(line["step"]), "nats": float(line["nats"])} for line in taken]
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{self.validation} is damaged, allowed: lines of step and nats; delete it, and the best step is lost"
+            ) from None
+
+    def cut_validations(self, step: int) -> None:
+        """Forget the validation likelihoods taken after a step."""
+        if self.validation.is_file():
+            kept = [line for line in self.validations() if line["step"] <= step]
+            with reporting(f"cannot write {self.validation}"):
+                aside = self.validation.with_name(".validation.jsonl.writing")
+                aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+                aside.replace(self.validation)
+
+    def best_step(self) -> int | None:
+        """Step of the best validation likelihood, the first of equals; None where none was taken."""
+        taken = self.validations()
+        return int(max(taken, key=lambda line: line["nats"])["step"]) if taken else None
+
     def checkpoint(self, step: int) -> Path:
         """Folder of the checkpoint of a step."""
         return self.path / "checkpoints" / f"step-{step}"
@@ -198,8 +234,10 @@ class Run:
         self._drop_old_checkpoints()
 
     def _drop_old_checkpoints(self) -> None:
+        best = self.best_step()
         for step in self.checkpoint_steps()[:-KEPT_CHECKPOINTS]:
-            shutil.rmtree(self.checkpoint(step), ignore_errors=True)
+            if step != best:
+                shutil.rmtree(self.checkpoint(step), ignore_errors=True)
 
     def verified_checkpoint(self, step: int | None = None) -> Path | None:
         """Return the folder of a checkpoint (the last by default) after checking its checksums; None if there is none.

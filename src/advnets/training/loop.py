@@ -1,7 +1,6 @@
 """Training from the first step to the last, over any number of interruptions."""
 
 import contextlib
-import json
 import math
 import platform
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from advnets import pictures, sampling
 from advnets.config import Config, check
@@ -24,6 +24,9 @@ from advnets.training import checkpoint, schedules
 from advnets.training.batches import Batches
 from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.step import paper_step, released_step
+
+Validate = Callable[[nn.Module], float]
+"""Scores a generator on validation data; more is better."""
 
 _GRID, _POINTS = 100, 2500  # samples a picture: images, points
 _SMALL = 1_000_000  # parameters of both nets, under which a second thread does not pay
@@ -55,9 +58,12 @@ def train(
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
+    validate: Validate | None = None,
 ) -> Outcome:
     """Train a new run up to `config.train.steps`, or with `resume` go on from its last checkpoint.
 
+    Every `config.train.validate_every` steps `validate` scores the generator, the averaged one where there is one, and
+    the checkpoint of the best score is kept (advnets.evaluation.likelihood.validator makes such a function).
     Ends early, with a checkpoint, once `stop` is true; as diverged once a loss or a weight is not finite, with the last
     finite checkpoint kept. Raises InputError for settings that do not fit the data or the run, and for a disk that
     refuses.
@@ -66,7 +72,7 @@ def train(
     before = torch.get_num_threads()
     torch.set_num_threads(threads(config, data.shape))
     try:
-        state, step = _train(config, data, run, resume, stop, report)
+        state, step = _train(config, data, run, resume, stop, report, _required(config, validate))
     finally:
         torch.set_num_threads(before)
     return Outcome(state, step, time.perf_counter() - started)
@@ -87,6 +93,7 @@ def _train(
     resume: bool,
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
+    validate: Validate,
 ) -> tuple[str, int]:
     torch.set_flush_denormal(True)  # denormals in the velocities of dead units more than halve the speed
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
@@ -105,7 +112,7 @@ def _train(
         run.write_status(game.step, "running", None)
         state = "interrupted"
         try:
-            state = _play(game, batches, data, run, stop, report)
+            state = _play(game, batches, data, run, stop, report, validate)
         except BaseException:
             with contextlib.suppress(InputError):  # the error under way, such as a full disk, is the one to show
                 run.write_status([0, *run.checkpoint_steps()][-1], state, None)
@@ -121,6 +128,7 @@ def _play(
     run: Run,
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
+    validate: Validate,
 ) -> str:
     """Step until the end, the user or a number that is not finite; say which."""
     train, second = game.config.train, game.config.second_stage
@@ -143,9 +151,13 @@ def _play(
                 return "diverged"
         report(Progress(game.step, train.steps, measures))
         saving, drawing = (ending or game.step % every == 0 for every in (train.checkpoint_every, train.sample_every))
+        scoring = train.validate_every > 0 and game.step % train.validate_every == 0
         paused = time.perf_counter()
-        if (saving or drawing) and not checkpoint.is_finite(game):
+        if (saving or drawing or scoring) and not checkpoint.is_finite(game):
             return "diverged"
+        if scoring:
+            run.append(run.validation, {"step": game.step, "nats": validate(_shown(game))})
+            saving = saving or run.best_step() == game.step
         if saving:
             with run.writing_checkpoint(game.step) as folder:
                 checkpoint.save(game, folder, run.flush_log())
@@ -156,6 +168,20 @@ def _play(
     if not _picture_file(run, game.step).exists():  # killed between the last checkpoint and its picture
         _picture(game, data, run)
     return "finished" if game.step >= train.steps else "interrupted"
+
+
+def _required(config: Config, validate: Validate | None) -> Validate:
+    if validate is None and config.train.validate_every:
+        raise InputError(
+            f"--train.validate_every is {config.train.validate_every} and train got no validate, allowed: both "
+            "or none; give validate=advnets.evaluation.likelihood.validator(config, data)"
+        )
+    return validate or (lambda net: math.nan)
+
+
+def _shown(game: Game) -> nn.Module:
+    """The generator to show and to score: the averaged one where there is one."""
+    return game.generator.net if game.average is None else game.average.module
 
 
 def _check_reach(config: Config, data: DataSet) -> None:
@@ -173,12 +199,14 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
     folder = run.verified_checkpoint()
     if folder is None:
         run.cut_log(0)
+        run.cut_validations(0)
         return game
     counts = checkpoint.read_counts(folder)
     if counts["stage"] == 2:
         game = new_game(game.config, data.shape, mean, fabric, stage=2)
     checkpoint.restore(game, folder)
     run.cut_log(counts["log_bytes"])
+    run.cut_validations(game.step)
     return game
 
 
@@ -196,7 +224,7 @@ def _log(game: Game, batches: Batches, run: Run) -> dict[str, float]:
         "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
         **{name: mean if math.isfinite(mean) else None for name, mean in measures.items()},
     }
-    _append(run, run.log, line)
+    run.append(run.log, line)
     game.sums.zero_()
     game.summed = 0
     return measures
@@ -204,12 +232,7 @@ def _log(game: Game, batches: Batches, run: Run) -> dict[str, float]:
 
 def _time(game: Game, run: Run, seconds: float, steps: int) -> None:
     """Append the speed of the steps that this process made since the last line to timing.jsonl."""
-    _append(run, run.timing, {"step": game.step, "milliseconds_per_step": 1000 * seconds / steps})
-
-
-def _append(run: Run, file: Path, line: dict[str, Any]) -> None:
-    with reporting(f"cannot write the log of {run.path}", "the last checkpoint is intact"), file.open("a") as stream:
-        stream.write(json.dumps(line) + "\n")
+    run.append(run.timing, {"step": game.step, "milliseconds_per_step": 1000 * seconds / steps})
 
 
 def _picture_file(run: Run, step: int) -> Path:
@@ -218,7 +241,7 @@ def _picture_file(run: Run, step: int) -> Path:
 
 def _picture(game: Game, data: DataSet, run: Run) -> None:
     """Write samples/step-N.png from the same latents at every step, and samples.png, the newest."""
-    net = game.average.module if game.average is not None else game.generator.net
+    net = _shown(game)
     count = _GRID if len(data.shape) == 3 else _POINTS
     x = sampling.generate(net, sampling.draw_latents(game.config.noise, count, game.config.seed))
     behind = data.scaling.undo(data.train.x[:count]) if len(data.shape) == 1 else None
