@@ -19,7 +19,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 train: $(VENV)/.installed ## train the default recipe; ARGS="mnist --steps 1000" for another
-	$(BIN)/advnets train $(ARGS)
+	$(BIN)/advnets train --evaluate $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests; PYTEST_ARGS="-x tests/test_objectives.py" for some of them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

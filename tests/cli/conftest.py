@@ -27,10 +27,19 @@ class Done:
 Command = Callable[[str], Done]
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that the commands of all tests share, and that is not the user's."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def advnets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def advnets(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
     """Run a command line in an empty folder; `SMALL` stands for settings of tiny nets."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
     def run(line: str) -> Done:
         capsys.readouterr()

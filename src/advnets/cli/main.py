@@ -19,9 +19,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "train": "train a recipe, or on your own images or array; stop and resume exactly",
         "sample": "draw samples from a run: a picture or an array",
         "interpolate": "draw straight lines through the noise of a run",
+        "evaluate": "score a run, or samples made by any program",
         "recipes": "list the presets: data, nets, parameters, the paper's numbers",
         "data": "list, describe and fetch data sets",
-        "runs": "list and show runs",
+        "runs": "list, show and compare runs",
         "cite": "print BibTeX for what a run used",
     }
 )

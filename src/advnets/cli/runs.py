@@ -1,4 +1,4 @@
-"""`advnets runs`: the runs in a folder, and all there is to know of one."""
+"""`advnets runs`: the runs in a folder, all there is to know of one, and several side by side."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ from advnets.runs import Run, list_runs
 
 @dataclass(frozen=True)
 class Arguments:
-    """List the runs in a folder, or show one."""
+    """List the runs in a folder, show one, or rank several by their evaluations."""
 
-    action: Annotated[Literal["list", "show"], tyro.conf.Positional, tyro.conf.arg(metavar="ACTION")]
-    """list, or show RUN."""
-    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
-    """A run folder."""
+    action: Annotated[Literal["list", "show", "compare"], tyro.conf.Positional, tyro.conf.arg(metavar="ACTION")]
+    """list, show RUN, or compare RUN RUN …."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[RUN …]")] = ()
+    """Run folders."""
     dir: Path = Path("runs")
     """The folder to list."""
     json: bool = False
@@ -31,17 +31,53 @@ class Arguments:
 def run(tokens: list[str]) -> int:
     """List or show."""
     arguments = parse(Arguments, tokens, "runs")
-    if arguments.action == "list":
-        if arguments.run:
-            raise InputError(f"list got {arguments.run}, allowed: --dir FOLDER; say advnets runs show {arguments.run}")
-        return _list(arguments.dir, as_json=arguments.json)
-    if arguments.run is None:
-        raise InputError("RUN is missing, allowed: a run folder; say advnets runs show runs/digits-1")
-    facts = _facts(Run(arguments.run))
-    if arguments.json:
+    match arguments.action:
+        case "list":
+            if arguments.runs:
+                word = arguments.runs[0]
+                raise InputError(f"list got {word}, allowed: --dir FOLDER; say advnets runs show {word}")
+            return _list(arguments.dir, as_json=arguments.json)
+        case "show":
+            if len(arguments.runs) != 1:
+                raise InputError("show takes one RUN, allowed: a run folder; say advnets runs show runs/digits-1")
+            return _show(Run(arguments.runs[0]), as_json=arguments.json)
+        case "compare":
+            if len(arguments.runs) < 2:
+                raise InputError(
+                    "compare takes two RUNs or more, allowed: run folders; say advnets runs compare runs/a runs/b"
+                )
+            return _compare([Run(path) for path in arguments.runs], as_json=arguments.json)
+
+
+def _show(target: Run, *, as_json: bool) -> int:
+    facts = _facts(target)
+    if as_json:
         emit(facts)
     else:
         print(table([(name, _words(value)) for name, value in facts.items()]))
+    return DONE
+
+
+def _compare(targets: list[Run], *, as_json: bool) -> int:
+    from advnets.cli.comparison import rank
+
+    ranking = rank(targets)
+    if as_json:
+        emit(ranking)
+        return DONE
+    head = ("", "run", "nats", "σ", "behind", "")
+    rows = [
+        (
+            str(place),
+            row["run"],
+            f"{row['nats']:.1f} ± {row['standard_error']:.1f}",
+            f"{row['bandwidth']:.4g}",
+            f"{row['behind']:.1f}",
+            "as good as the first within two standard errors" if row["tied"] and place > 1 else "",
+        )
+        for place, row in enumerate(ranking["ranking"], 1)
+    ]
+    print(table([head, *rows]))
     return DONE
 
 

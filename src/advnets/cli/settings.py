@@ -51,6 +51,8 @@ class Arguments:
     """Go on with the run in --out, or with the newest run under runs/ (of RECIPE, if given)."""
     dry_run: Annotated[bool, tyro.conf.arg(name="dry-run")] = False
     """Print the resolved configuration and write nothing."""
+    evaluate: bool = False
+    """Score the finished run, beside training images scored alike; advnets evaluate says more."""
     offline: bool = False
     """Never fetch data."""
     json: bool = False
@@ -95,7 +97,7 @@ def fresh(arguments: Arguments, tokens: list[str], load: Load) -> tuple[Config, 
             )
         if named:
             raise InputError(f"{name} and --data both name data, allowed: one of them; leave --data out")
-    own = dataclasses.replace(arguments.data, name=_absolute(arguments.data.name if named else name))
+    own = dataclasses.replace(arguments.data, name=absolute(arguments.data.name if named else name))
     data = load(check(Config(data=own)).data)
     return _settle(
         recipes.auto(Config(data=own), data.shape, len(data.train.x), unit=data.scaling.kind == "unit"), tokens
@@ -148,18 +150,18 @@ def _settle(base: Config, tokens: list[str]) -> Config:
             )
     given = parse(Arguments, tokens, "train", default)
     config = dataclasses.replace(base, **{name: getattr(given, name) for name in _SECTIONS})
-    data = dataclasses.replace(config.data, name=_absolute(config.data.name))
+    data = dataclasses.replace(config.data, name=absolute(config.data.name))
     return check(dataclasses.replace(config, data=data))
 
 
-def _absolute(name: str) -> str:
+def absolute(name: str) -> str:
     """Make the path of the user's own data absolute, so that a run can be resumed from anywhere."""
     path = Path(name).expanduser()
     return name if name in CATALOGUE or not path.exists() else str(path.resolve())
 
 
 def _is_of(recipe: str, config: Config) -> bool:
-    return recipe == config.recipe or (config.recipe == "auto" and _absolute(recipe) == config.data.name)
+    return recipe == config.recipe or (config.recipe == "auto" and absolute(recipe) == config.data.name)
 
 
 def _newest(recipe: str | None) -> Run:

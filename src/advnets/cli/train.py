@@ -19,7 +19,7 @@ from advnets.recipes import parameter_counts
 from advnets.runs import Run, next_folder, reserved
 
 if TYPE_CHECKING:
-    from advnets.training.loop import Outcome
+    from advnets.training.loop import Outcome, Validate
 
 
 def run(tokens: list[str]) -> int:
@@ -33,7 +33,7 @@ def run(tokens: list[str]) -> int:
             return _dry_run(config, None, target.path, as_json=arguments.json)
         if _is_finished(config, target):
             return _tell_finished(config, target, as_json=arguments.json)
-        return _train(config, load_data(config.data), target, resume=True, as_json=arguments.json)
+        return _train(config, load_data(config.data), target, arguments)
     if arguments.out:
         Run(arguments.out).require_free()
     config, data = settings.fresh(arguments, tokens, load_data)
@@ -43,7 +43,7 @@ def run(tokens: list[str]) -> int:
     data = data or load_data(config.data)
     folder = contextlib.nullcontext(arguments.out) if arguments.out else reserved(settings.RUNS, config.recipe)
     with folder as path:
-        return _train(config, data, Run(path), resume=False, as_json=arguments.json)
+        return _train(config, data, Run(path), arguments)
 
 
 def _dry_run(config: Config, data: DataSet | None, out: Path, *, as_json: bool) -> int:
@@ -98,22 +98,60 @@ def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:
     return DONE
 
 
-def _train(config: Config, data: DataSet, target: Run, *, resume: bool, as_json: bool) -> int:
+def _train(config: Config, data: DataSet, target: Run, arguments: settings.Arguments) -> int:
     from advnets.cli.interruption import catching
     from advnets.cli.progress import showing
     from advnets.training import differences, train
 
     _check_device(config)
     opening = []
-    if resume:
+    if arguments.resume:
         opening.append(f"going on with {target.path} at step {[0, *target.checkpoint_steps()][-1]}")
         if changes := differences(target, config):
             opening.append(f"not bit for bit as if it had never stopped, because {', '.join(changes)}")
     with catching() as interruption, _device_errors(), showing(target, opening) as report:
-        outcome = train(config, data, target, resume=resume, stop=interruption, report=report)
-    if as_json:
-        emit(_result(target, outcome.state, outcome.step, outcome.seconds))
-    return _conclude(config, target, outcome, interruption.exit_status, as_json=as_json)
+        validate = _validator(config, data) if config.train.validate_every else None
+        outcome = train(
+            config, data, target, resume=arguments.resume, stop=interruption, report=report, validate=validate
+        )
+    evaluation = _evaluate(data, target) if arguments.evaluate and outcome.state == "finished" else None
+    if arguments.json:
+        emit({**_result(target, outcome.state, outcome.step, outcome.seconds), "evaluation": evaluation})
+    status = _conclude(config, target, outcome, interruption.exit_status, as_json=arguments.json)
+    if evaluation and not arguments.json:
+        print(_score(evaluation))
+    return status
+
+
+def _evaluate(data: DataSet, target: Run) -> dict[str, Any]:
+    """Score a finished run by Parzen windows, and training images beside it."""
+    from advnets.cli.evaluate import write
+    from advnets.cli.measuring import showing as showing_measures
+    from advnets.evaluation.evaluate import Plan, evaluate
+    from advnets.evaluation.subjects import of_run
+
+    subject = of_run(target)
+    plan = Plan(metrics=("parzen",), redraws=0, references=("training_images",))
+    with showing_measures() as progress:
+        result = evaluate(subject, data, plan, progress=progress)
+    write(result, subject, data, target.path)
+    return result
+
+
+def _score(evaluation: dict[str, Any]) -> str:
+    ours, real = evaluation["parzen"], evaluation["references"]["training_images"]
+    if "nats" not in ours or "nats" not in real:
+        return f"  score    none: {ours.get('not_measured', real.get('not_measured'))}"
+    return (
+        f"  score    {ours['nats']:.1f} ± {ours['standard_error']:.1f} nats on test data (training images in place of "
+        f"samples: {real['nats']:.1f}); more with advnets evaluate"
+    )
+
+
+def _validator(config: Config, data: DataSet) -> "Validate":
+    from advnets.evaluation.likelihood import validator
+
+    return validator(config, data)
 
 
 def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int, *, as_json: bool) -> int:

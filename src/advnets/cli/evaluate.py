@@ -1,0 +1,136 @@
+"""`advnets evaluate`: how good a run is, or samples that any program made."""
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from advnets.cli.arguments import given_names, parse
+from advnets.cli.main import DONE
+from advnets.cli.output import emit, table, writing
+from advnets.cli.sample import in_range
+from advnets.cli.settings import absolute
+from advnets.config import Config, DataConfig, check
+from advnets.errors import InputError
+from advnets.runs import Run
+
+if TYPE_CHECKING:
+    from advnets.data import DataSet
+    from advnets.evaluation.subjects import Subject
+
+_MOST_SAMPLES = 10_000_000
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Score a run, or samples made by any program: likelihood under Parzen windows, and what that cannot tell.
+
+    RUN_OR_SAMPLES is a run folder, a .npz or .npy file (n, h, w[, c]) or (n, d), or a folder of images; samples need
+    --data NAME, the data they imitate. --data is short for --data.name.
+    """
+
+    subject: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_SAMPLES")]
+    """A run folder, a file of samples, or a folder of images."""
+    metrics: tuple[str, ...] = ()
+    """Names out of parzen, fid, kid, precision_recall, nearest_neighbour, ndb, classes, modes, memorisation,
+    duplicates, ais; by default all that make sense for the data, but for ais."""
+    samples: int = 10_000
+    """How many samples to score."""
+    seed: int = 0
+    """Seed of the samples."""
+    redraws: int = 3
+    """Further draws from a run, for the deviation of its likelihood."""
+    weights: Literal["auto", "average", "raw"] = "auto"
+    """auto: the moving average where the run keeps one."""
+    step: int | None = None
+    """Step of an earlier checkpoint; the last one by default."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Folder for evaluation.json and evaluation.html; a run's own folder by default, none for samples."""
+    offline: bool = False
+    """Never fetch data."""
+    json: bool = False
+    """Print one JSON object on stdout."""
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+def run(tokens: list[str]) -> int:
+    """Measure, write the results, and print them."""
+    tokens = [
+        f"--data.name{token[6:]}" if token == "--data" or token.startswith("--data=") else token for token in tokens
+    ]
+    arguments = parse(Arguments, tokens, "evaluate")
+    in_range("--samples", arguments.samples, 2, _MOST_SAMPLES)
+    in_range("--redraws", arguments.redraws, 0, 1000)
+    in_range("--seed", arguments.seed, 0, 2**63 - 1)
+
+    from advnets.cli.measuring import showing
+    from advnets.evaluation.evaluate import Plan, evaluate
+
+    subject, data = _subject(arguments, tokens)
+    plan = Plan(arguments.metrics, arguments.samples, arguments.seed, arguments.redraws)
+    with showing() as progress:
+        result = evaluate(subject, data, plan, progress=progress)
+    out = arguments.out or (arguments.subject if Run(arguments.subject).exists() else None)
+    files = write(result, subject, data, out) if out else []
+    if arguments.json:
+        emit(result)
+        return DONE
+    from advnets.evaluation.report import lines
+
+    print(table(lines(result)))
+    print(f"\nreport: {files[-1]}" if files else "\nadd --out DIR to keep this with pictures")
+    return DONE
+
+
+def _subject(arguments: Arguments, tokens: list[str]) -> "tuple[Subject, DataSet]":
+    """Find what is to be scored, and the data to score it with."""
+    from advnets.data import load
+    from advnets.evaluation import subjects
+
+    def load_data(config: DataConfig) -> "DataSet":
+        return load(config, offline=arguments.offline, report=lambda line: print(line, file=sys.stderr))
+
+    named = [name for name in given_names(tokens) if name.startswith("data.")]
+    target = Run(arguments.subject)
+    if target.exists():
+        if named:
+            raise InputError(
+                f"--{named[0]} does not fit a run, which knows its data, allowed with samples; leave it out"
+            )
+        subject = subjects.of_run(target, weights=arguments.weights, step=arguments.step)
+        return subject, load_data(subject.data)
+    if "data.name" not in named:
+        _refuse_what_is_not_there(arguments.subject)
+        raise InputError(
+            f"{arguments.subject} holds samples of unknown data, allowed: --data NAME, what they imitate; "
+            "add --data mnist, or the path of your own data"
+        )
+    if arguments.weights != "auto" or arguments.step is not None:
+        raise InputError("--weights and --step do not fit samples, allowed with a run; leave them out")
+    _refuse_what_is_not_there(arguments.subject)
+    config = check(Config(data=dataclasses.replace(arguments.data, name=absolute(arguments.data.name)))).data
+    data = load_data(config)
+    return subjects.of_file(arguments.subject, config, data), data
+
+
+def _refuse_what_is_not_there(path: Path) -> None:
+    if not path.exists():
+        raise InputError(
+            f"{path} is not there, allowed: a run folder, a .npz or .npy file, or a folder of images; check the path"
+        )
+
+
+def write(result: dict[str, Any], subject: "Subject", data: "DataSet", out: Path) -> list[Path]:
+    """Write evaluation.json and evaluation.html into a folder."""
+    from advnets.evaluation.report import page
+
+    files = [out / "evaluation.json", out / "evaluation.html"]
+    texts = [json.dumps(result, indent=2, allow_nan=False) + "\n", page(result, subject, data)]
+    for file, text in zip(files, texts, strict=True):
+        with writing(file) as stream:
+            stream.write(text.encode())
+    return files

@@ -1,0 +1,287 @@
+"""All measures of one subject, with the protocol they were taken by: what `advnets evaluate` runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advnets.data import DataSet, toys
+from advnets.data.splits import shuffled
+from advnets.errors import InputError, NotMeasurable
+from advnets.evaluation import ais, coverage, memorisation, two_sample
+from advnets.evaluation.features import FeatureNet, feature_net
+from advnets.evaluation.kept import kept
+from advnets.evaluation.likelihood import VALIDATION_POINTS, HeldOut, flat, likelihood, parzen
+from advnets.evaluation.progress import Report, silent
+from advnets.evaluation.references import NAMES, references
+from advnets.evaluation.subjects import Subject, in_user_units
+
+_EXAMPLES = 16
+_ANNEALING: dict[str, Any] = {"steps": 500, "chains": 8, "leapfrog": 5}  # minutes for the paper's G on two cores
+
+VERSION = 1  # raised whenever any number below would come out different
+Rows = NDArray[Any]
+Progress = Callable[[str], Report]
+"""Given the name of what is about to be measured, returns whom to tell how far it is."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and how."""
+
+    metrics: tuple[str, ...] = ()
+    """Names out of METRICS; none stands for all that make sense for the data, but for ais."""
+    samples: int = 10_000
+    """Samples drawn, or taken from a file."""
+    seed: int = 0
+    """Seed of the noise, and of everything random in the measures."""
+    redraws: int = 3
+    """Further draws of as many samples, for the deviation of the Parzen likelihood."""
+    references: tuple[str, ...] = NAMES
+    """Rows beside the Parzen likelihood."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The samples beside the data set's parts, flat or as features, in one place for every measure."""
+
+    subject: Subject
+    data: DataSet
+    plan: Plan
+    samples: Rows
+    """Samples (n, *shape) in the data set's units."""
+    progress: Progress
+
+    @cached_property
+    def net(self) -> FeatureNet:
+        """The features of images; raises NotMeasurable for vectors."""
+        if len(self.data.shape) != 3:
+            raise NotMeasurable(f"{self.data.name} holds vectors, and features are made for images")
+        return feature_net(self.data, report=self.progress("features"))
+
+    @cached_property
+    def parts(self) -> tuple[Rows, Rows]:
+        """Training and test examples, as many as samples were asked for."""
+        return self._rows(self.data.train.x), self._rows(self.data.test.x)
+
+    @cached_property
+    def plain(self) -> tuple[Rows, Rows, Rows]:
+        """Training examples, test examples and samples (n, d), as pixels or values."""
+        train, test = self.parts
+        return flat(train), flat(test), flat(self.samples)
+
+    @cached_property
+    def spaces(self) -> dict[str, tuple[Rows, Rows, Rows]]:
+        """The same in every space: pixels and features of images; values of vectors."""
+        if len(self.data.shape) != 3:
+            return {"values": self.plain}
+        train, test, samples = (self.net.extract(x) for x in (*self.parts, self.samples))
+        return {"pixels": self.plain, "features": (train, test, samples)}
+
+    def _rows(self, x: Rows) -> Rows:
+        """As many rows as samples were asked for, in a fixed random order: MNIST is in the order of its writers."""
+        return in_user_units(x[shuffled(len(x))[: self.plan.samples]], self.data)
+
+
+Compare = Callable[[Rows, Rows, Rows, int, Report], Any]
+"""Compares samples with the test and training parts: f(train, test, samples, seed, report)."""
+
+
+def _fid(train: Rows, test: Rows, samples: Rows, seed: int, report: Report) -> two_sample.Frechet:
+    return two_sample.fid(*_equal(test, samples), report=report)
+
+
+def _kid(train: Rows, test: Rows, samples: Rows, seed: int, report: Report) -> two_sample.Kernel:
+    size = min(1000, len(test), len(samples))
+    return two_sample.kid(test, samples, subset_size=max(size, 2), seed=seed, report=report)
+
+
+def _precision_recall(train: Rows, test: Rows, samples: Rows, seed: int, report: Report) -> coverage.PrecisionRecall:
+    return coverage.precision_recall(*_equal(test, samples), report=report)
+
+
+def _nearest_neighbour(
+    train: Rows, test: Rows, samples: Rows, seed: int, report: Report
+) -> two_sample.NearestNeighbourTest:
+    return two_sample.nearest_neighbour_test(*_equal(test, samples), report=report)
+
+
+def _ndb(train: Rows, test: Rows, samples: Rows, seed: int, report: Report) -> coverage.Bins:
+    bins = max(2, min(100, len(samples) // 10))
+    return coverage.ndb(train, samples, bins=bins, seed=seed, report=report)
+
+
+def _equal(test: Rows, samples: Rows) -> tuple[Rows, Rows]:
+    """As many of each, so that chance levels are what they are for equal numbers."""
+    n = min(len(test), len(samples))
+    return test[:n], samples[:n]
+
+
+COMPARISONS: Mapping[str, Compare] = {
+    "fid": _fid,
+    "kid": _kid,
+    "precision_recall": _precision_recall,
+    "nearest_neighbour": _nearest_neighbour,
+    "ndb": _ndb,
+}
+
+
+def _compare(scene: Scene, name: str) -> dict[str, Any]:
+    """One comparison in every space, each beside its zero: training data in the place of the samples."""
+    results: dict[str, Any] = {}
+    for space, rows in scene.spaces.items():
+        value = _number(COMPARISONS[name], *rows, scene.plan.seed, scene.progress(f"{name} on {space}"))
+        results[space] = {**value, "zero": _zero(scene, name, space, *rows)}
+    return results
+
+
+def _zero(scene: Scene, name: str, space: str, train: Rows, test: Rows, samples: Rows) -> dict[str, Any]:
+    """What a perfect generator would get, kept in the cache: the same of training examples, of test ones for ndb."""
+    like, seed = (test if name == "ndb" else train)[: len(samples)], scene.plan.seed
+    net = scene.net.describe() if space == "features" else None
+    key = (VERSION, name, space, net, scene.data.fingerprint, len(test), len(like), seed)
+    report = scene.progress(f"zero of {name} on {space}")
+    return kept("zeros", key, lambda: _number(COMPARISONS[name], train, test, like, seed, report))
+
+
+def _number(compare: Compare, *arguments: Any) -> dict[str, Any]:
+    """A result as plain values, or the sentence that says why there is none."""
+    try:
+        return asdict(compare(*arguments))
+    except NotMeasurable as reason:
+        return {"not_measured": str(reason)}
+
+
+def _parzen(scene: Scene) -> dict[str, Any]:
+    return parzen(
+        scene.subject,
+        HeldOut.of(scene.data),
+        samples=len(scene.samples),
+        seed=scene.plan.seed,
+        redraws=scene.plan.redraws,
+        report=scene.progress("parzen"),
+    )
+
+
+def _classes(scene: Scene) -> dict[str, Any]:
+    """Shares of the classes that a classifier sees, compared with those it sees in test data."""
+    if scene.data.test.labels is None or not scene.data.class_names:
+        raise NotMeasurable(f"{scene.data.name} has no labels to train a classifier on")
+    classes = len(scene.data.class_names)
+    predicted = scene.net.classify(scene.samples)
+    reference = None
+    if scene.data.name != "stacked_mnist":  # whose published protocol compares with uniform shares
+        reference = np.bincount(scene.net.classify(scene.data.test.x), minlength=classes)
+    result = asdict(coverage.class_histogram(predicted, classes, reference))
+    return {
+        **result,
+        "names": list(scene.data.class_names) if classes <= 100 else None,
+        "classifier": scene.net.describe(),
+    }
+
+
+def _modes(scene: Scene) -> dict[str, Any]:
+    if scene.data.name not in toys.MIXTURES:
+        raise NotMeasurable(f"{scene.data.name} is no mixture with known modes, as {', '.join(toys.MIXTURES)} are")
+    return asdict(coverage.mode_coverage(flat(scene.samples), *toys.modes(scene.data.name)))
+
+
+def _memorisation(scene: Scene) -> dict[str, Any]:
+    train, test = (flat(in_user_units(part.x, scene.data)) for part in (scene.data.train, scene.data.test))
+    report = scene.progress("memorisation")
+    return asdict(memorisation.memorisation(train, test, flat(scene.samples), report=report))
+
+
+def _duplicates(scene: Scene) -> dict[str, Any]:
+    test, samples = _equal(*scene.plain[1:])
+    return asdict(memorisation.duplicates(test, samples, report=scene.progress("duplicates")))
+
+
+def _ais(scene: Scene) -> dict[str, Any]:
+    """Log-likelihood of test examples under G with Gaussian noise of the Parzen bandwidth, and how tight it is."""
+    sampler = scene.subject.sampler
+    if sampler is None:
+        raise NotMeasurable("annealed importance sampling needs the generator itself, and these are samples of one")
+    sigma = likelihood(scene.samples, HeldOut.of(scene.data), "fine").bandwidth / float(np.max(_spread(scene.data)))
+    settings = {"sigma": sigma, "seed": scene.plan.seed, **_ANNEALING}
+    net, prior, x = sampler.net, sampler.config.noise, scene.data.test.x[:_EXAMPLES]
+    estimate = ais.annealed_importance_sampling(net, prior, x, **settings, report=scene.progress("ais"))
+    bounds = ais.bdmc(net, prior, examples=_EXAMPLES, **settings, report=scene.progress("ais bounds"))
+    return {**_scalars(estimate), "bounds": _scalars(bounds), "annealing": asdict(estimate.annealing)}
+
+
+def _spread(data: DataSet) -> Rows:
+    """Units of the nets in the data's own."""
+    return data.scaling.scale if data.scaling.kind == "standard" else np.ones(1)
+
+
+def _scalars(result: Any) -> dict[str, float]:
+    return {name: value for name, value in asdict(result).items() if isinstance(value, int | float)}
+
+
+OTHERS: Mapping[str, Callable[[Scene], dict[str, Any]]] = {
+    "parzen": _parzen,
+    "classes": _classes,
+    "modes": _modes,
+    "memorisation": _memorisation,
+    "duplicates": _duplicates,
+    "ais": _ais,
+}
+METRICS = ("parzen", *COMPARISONS, "classes", "modes", "memorisation", "duplicates", "ais")
+
+
+def evaluate(
+    subject: Subject, data: DataSet, plan: Plan, *, progress: Progress = lambda name: silent
+) -> dict[str, Any]:
+    """Measure a subject: one key per metric, `references` beside `parzen`, `subject` and `protocol`.
+
+    A measure without a value holds `not_measured`, one sentence. Raises InputError for an unknown metric.
+    """
+    names = plan.metrics or _sensible(data)
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise InputError(f"there is no metric {unknown[0]!r}, allowed: {', '.join(METRICS)}; choose of these")
+    count = min(plan.samples, subject.available or plan.samples)
+    scene = Scene(subject, data, plan, subject.draw(count, plan.seed), progress)
+    result: dict[str, Any] = {}
+    for name in names:
+        try:
+            result[name] = _compare(scene, name) if name in COMPARISONS else OTHERS[name](scene)
+        except NotMeasurable as reason:
+            result[name] = {"not_measured": str(reason)}
+        if name == "parzen":
+            result["references"] = references(data, count, names=plan.references, progress=progress)
+    return {**result, "subject": subject.facts, "protocol": protocol(data, plan, count)}
+
+
+def _sensible(data: DataSet) -> tuple[str, ...]:
+    """Leave out what makes no sense for these data, and what takes long."""
+    out = {"ais"}
+    if data.name not in toys.MIXTURES:
+        out.add("modes")
+    if len(data.shape) != 3 or data.test.labels is None or not data.class_names:
+        out.add("classes")
+    return tuple(name for name in METRICS if name not in out)
+
+
+def protocol(data: DataSet, plan: Plan, count: int) -> dict[str, Any]:
+    """Everything that moves the numbers, but for the generator itself: equal protocols make comparable numbers."""
+    return {
+        "version": VERSION,
+        "data": data.name,
+        "fingerprint": data.fingerprint,
+        "scaling": data.scaling.kind,
+        "units": "pixels in [0, 1]" if data.scaling.kind == "unit" else "the data's own",
+        "train": len(data.train.x),
+        "validation_points": min(VALIDATION_POINTS, len(data.validation.x)),
+        "test_points": len(data.test.x),
+        "samples": count,
+        "seed": plan.seed,
+        "kernel": "gaussian",
+        "bandwidth": "fine: coarse grid, then golden section, on validation points; legacy: logspace(-1, 0, 10)",
+        "precision": "float64",
+        "network": "evaluation mode",
+    }
