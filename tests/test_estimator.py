@@ -474,6 +474,7 @@ def test_a_copy_owns_its_run(again):
     x = vectors()
     model = nets(steps=6).fit(x)
     twin = again(model)
+    assert twin.score(x) == model.score(x)  # held-out examples came along
     folder, theirs = model.run_, twin.run_
     assert folder != theirs
     expected = bits(model.partial_fit(x)), model.sample(5, random_state=0)
