@@ -144,8 +144,8 @@ def test_a_closed_pipe_is_quiet() -> None:
 def test_the_example_in_the_docstring_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code = "\n".join(line.strip() for line in (package.__doc__ or "").splitlines() if line.startswith("    "))
-    assert len(code.splitlines()) == 3
+    assert len(code.splitlines()) == 6
     get = recipes.get
     monkeypatch.setattr("advnets.recipes.get", lambda name: replace(get(name), train=replace(get(name).train, steps=2)))
-    exec(code, {})
+    exec(code, {"images": np.random.default_rng(0).random((120, 8, 8))})
     assert (tmp_path / "runs" / "mine" / "samples.png").is_file()

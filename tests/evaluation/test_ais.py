@@ -45,8 +45,8 @@ def mean_error(values):
 
 def test_linear_gaussian_decoder_within_a_tenth_of_a_nat():
     net, sigma = linear(10, 30), 0.3
-    _, x = simulate(net, GAUSSIAN, 6, sigma=sigma, seed=1)
-    found = annealed_importance_sampling(net, GAUSSIAN, x, sigma=sigma, steps=400, chains=256, leapfrog=4, seed=2)
+    _, x = simulate(net, GAUSSIAN, 4, sigma=sigma, seed=1)
+    found = annealed_importance_sampling(net, GAUSSIAN, x, sigma=sigma, steps=600, chains=400, leapfrog=4, seed=2)
     truth = exact(net, x, sigma)
     assert truth.std() > 1, "the examples differ by more than the tolerance"
     np.testing.assert_allclose(found.log_likelihoods, truth, rtol=0, atol=0.1)

@@ -210,7 +210,12 @@ def _ais(scene: Scene) -> dict[str, Any]:
     net, prior, x = sampler.net, sampler.config.noise, scene.data.test.x[:_EXAMPLES]
     estimate = ais.annealed_importance_sampling(net, prior, x, **settings, report=scene.progress("ais"))
     bounds = ais.bdmc(net, prior, examples=_EXAMPLES, **settings, report=scene.progress("ais bounds"))
-    return {**_scalars(estimate), "bounds": _scalars(bounds), "annealing": asdict(estimate.annealing)}
+    return {
+        **_scalars(estimate),
+        "median_effective_sample_size": float(np.median(estimate.effective_sample_sizes)),
+        "bounds": _scalars(bounds),
+        "annealing": asdict(estimate.annealing),
+    }
 
 
 def _spread(data: DataSet) -> Rows:

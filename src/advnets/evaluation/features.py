@@ -44,6 +44,7 @@ _STEPS, _BATCH, _RATE = 1200, 128, 2e-3  # three epochs of MNIST; the rate is th
 _WIDTHS = (16, 32, 64)  # channels above each convolution; the last serves the rest
 _SIDE = 7  # maps are pooled until no side is longer
 _KEEP = 0.75  # of the numbers below and above the features, by dropout
+_MOMENTS = 10_000  # examples whose mean and sd standardise all
 _CHUNK = 500
 _WEIGHTS, _FACTS = "net.safetensors", "facts.json"
 
@@ -214,7 +215,7 @@ def _build(shape: tuple[int, ...], classes: int, x: Examples) -> ConvolutionalFe
             nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=random)
         else:
             nn.init.zeros_(parameter)
-    axis = 0 if len(shape) == 1 else None
+    x, axis = x[:_MOMENTS], 0 if len(shape) == 1 else None
     spread = x.std(axis=axis, dtype=np.float64)
     net.shift.copy_(torch.as_tensor(x.mean(axis=axis, dtype=np.float64)))
     net.scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1.0)))
