@@ -1,0 +1,36 @@
+"""Numbers in the texts are those that were measured."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def read(name):
+    return json.loads((ROOT / "results" / name).read_text())
+
+
+def test_the_reference_rows_in_the_docs_are_the_measured_ones():
+    text = (ROOT / "docs" / "evaluation.md").read_text().replace("−", "-")
+    rows = read("references-mnist.json")["references"]
+    for name, row in rows.items():
+        for grid in (row, row["legacy"]):
+            error = "" if name == "test_images" else f" ± {grid['standard_error']:.1f}"
+            assert f"{grid['nats']:.1f}{error}" in text, name
+    training = rows["training_images"]
+    readme = (ROOT / "README.md").read_text()
+    for grid in (training, training["legacy"]):
+        assert f"{grid['nats']:.1f} ± {grid['standard_error']:.1f}" in readme
+
+
+def test_the_speed_of_parzen_windows_is_the_measured_one_and_within_its_limits():
+    text, measured = (ROOT / "docs" / "evaluation.md").read_text(), read("parzen.json")
+    assert f"{measured['ours_over_product']} times one bare" in text
+    assert f"{measured['sklearn_over_ours']:.0f} times as long" in text
+    assert f"broadcasting {measured['broadcast_over_ours']:.0f}\ntimes" in text
+    assert f"by {measured['peak_mib_above_data']} MiB" in text
+    limits = measured["limits"]
+    assert measured["ours_over_product"] <= limits["ours_over_product"]
+    assert measured["sklearn_over_ours"] >= limits["sklearn_over_ours"]
+    assert measured["broadcast_over_ours"] >= limits["broadcast_over_ours"]
+    assert measured["peak_mib_above_data"] <= limits["peak_mib_above_data"]
