@@ -90,6 +90,18 @@ def test_few_samples_get_plain_sentences(advnets, tmp_path):
     assert "\n" not in result["fid"]["pixels"]["not_measured"]
 
 
+def test_a_small_labelled_folder_is_scored_to_the_end(advnets, tmp_path):
+    labels = load_digits().target
+    for index in range(60):
+        folder = tmp_path / "mine" / f"class{labels[index]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.rint(DIGITS[index] * 255).astype(np.uint8)).save(folder / f"{index}.png")
+    np.save(tmp_path / "samples.npy", DIGITS[:50])
+    done = advnets("evaluate samples.npy --data mine --json")
+    assert done.status == 0, done.err
+    assert "hold out more" in json.loads(done.out)["classes"]["not_measured"]
+
+
 def test_a_measure_that_makes_no_sense_says_so_where_it_was_asked_for(advnets, samples):
     result = json.loads(advnets("evaluate samples.npz --data digits --json --metrics modes ais").out)
     assert "no mixture with known modes" in result["modes"]["not_measured"]

@@ -175,6 +175,11 @@ def _classes(scene: Scene) -> dict[str, Any]:
     reference = None
     if scene.data.name != "stacked_mnist":  # whose published protocol compares with uniform shares
         reference = np.bincount(scene.net.classify(scene.data.test.x), minlength=classes)
+        if not reference.all():
+            raise NotMeasurable(
+                f"the classifier sees only {np.count_nonzero(reference)} of {classes} classes in the "
+                f"{len(scene.data.test.x)} test examples of {scene.data.name}: hold out more of them"
+            )
     result = asdict(coverage.class_histogram(predicted, classes, reference))
     return {
         **result,
