@@ -1,6 +1,7 @@
 """Numbers in the texts are those that were measured."""
 
 import json
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -34,3 +35,14 @@ def test_the_speed_of_parzen_windows_is_the_measured_one_and_within_its_limits()
     assert measured["sklearn_over_ours"] >= limits["sklearn_over_ours"]
     assert measured["broadcast_over_ours"] >= limits["broadcast_over_ours"]
     assert measured["peak_mib_above_data"] <= limits["peak_mib_above_data"]
+
+
+def test_the_flags_in_the_docs_are_those_the_benchmark_raised():
+    text = (ROOT / "docs" / "evaluation.md").read_text()
+    pixels, features = (ROOT / "results" / "metrics.txt").read_text().split("features, 5000")
+    flags = [re.findall(r"^([\w -]+): (?:flagged by (.+)|no flag)$", part, re.M) for part in (pixels, features)]
+    assert [len(found) for found in flags] == [6, 6]
+    for (name, on_pixels), (same, on_features) in zip(*flags, strict=True):
+        assert name == same
+        assert f"| {on_pixels or 'none'} | {on_features or 'none'} |" in text, name
+    assert dict(flags[0])["held-out"] == dict(flags[1])["held-out"] == ""
