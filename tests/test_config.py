@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advnets import recipes
-from advnets.config import Config, TrainConfig, check, flatten, from_json, to_json
+from advnets.config import ADDED, Config, TrainConfig, check, flatten, from_json, to_json
 from advnets.errors import InputError
 
 
@@ -115,3 +115,14 @@ def test_auto_fits_any_data(shape, examples):
     assert 1 <= config.train.batch_size <= examples
     assert config.generator.output == ("sigmoid" if len(shape) == 3 else "linear")
     assert sum(recipes.parameter_counts(config, shape)) < 60_000_000
+
+
+def test_a_run_made_before_a_setting_existed_is_read_with_what_it_did_then():
+    content = to_json(recipes.get("digits"))
+    for name in ADDED:
+        section, _, field = name.rpartition(".")
+        del content[section][field]
+    assert from_json(Config, content) == recipes.get("digits")
+    del content["train"]["steps"]  # a setting that always was there is missed
+    with pytest.raises(InputError, match=r"lacks fields \['steps'\]"):
+        from_json(Config, content)

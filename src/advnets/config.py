@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from advnets.errors import InputError
 
 FREE_ON_RESUME = ("train.steps", "train.sample_every", "train.checkpoint_every", "train.validate_every", "train.device")
+ADDED: dict[str, Any] = {"train.validate_every": 0}
+"""Settings that older runs do not hold, with what these did."""
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
 Mode = Literal["paper", "released"]
@@ -253,10 +255,11 @@ def _dataclass_from_json(kind: Any, values: Any, where: str) -> Any:
     if not isinstance(values, Mapping):
         raise InputError(f"{where or 'the configuration'} is {values!r}, allowed is an object with named fields")
     hints = get_type_hints(kind)
+    prefix = f"{where}." if where else ""
+    values = {name: ADDED[prefix + name] for name in hints if prefix + name in ADDED} | dict(values)
     unknown, missing = sorted(set(values) - set(hints)), sorted(set(hints) - set(values))
     if unknown or missing:
         raise InputError(f"{where or 'the configuration'} has unknown fields {unknown} or lacks fields {missing}")
-    prefix = f"{where}." if where else ""
     return kind(**{name: from_json(hint, values[name], prefix + name) for name, hint in hints.items()})
 
 
