@@ -8,7 +8,7 @@ class InputError(ValueError):
     """
 
 
-class NotMeasurable(InputError):  # noqa: N818  # no mistake of the user's
+class NotMeasurable(InputError):  # noqa: N818  # an answer that evaluate prints, no error
     """A measure has no value for these samples: one plain sentence that says why, and what would give one.
 
     `advnets evaluate` puts the sentence in the place of the number and goes on with the other measures.

@@ -9,7 +9,8 @@ from advnets.config import DataConfig
 from advnets.data import load
 from advnets.errors import InputError
 from advnets.evaluation import neighbours
-from advnets.evaluation.neighbours import balls_with, matrices, nearest, part
+from advnets.evaluation.neighbours import balls_with, matrices, nearest
+from advnets.evaluation.progress import part
 
 
 def brute(queries, points):

@@ -103,25 +103,17 @@ def _subject(arguments: Arguments, tokens: list[str]) -> "tuple[Subject, DataSet
             )
         subject = subjects.of_run(target, weights=arguments.weights, step=arguments.step)
         return subject, load_data(subject.data)
+    subjects.require(arguments.subject)
     if "data.name" not in named:
-        _refuse_what_is_not_there(arguments.subject)
         raise InputError(
             f"{arguments.subject} holds samples of unknown data, allowed: --data NAME, what they imitate; "
             "add --data mnist, or the path of your own data"
         )
     if arguments.weights != "auto" or arguments.step is not None:
         raise InputError("--weights and --step do not fit samples, allowed with a run; leave them out")
-    _refuse_what_is_not_there(arguments.subject)
     config = check(Config(data=dataclasses.replace(arguments.data, name=absolute(arguments.data.name)))).data
     data = load_data(config)
     return subjects.of_file(arguments.subject, config, data), data
-
-
-def _refuse_what_is_not_there(path: Path) -> None:
-    if not path.exists():
-        raise InputError(
-            f"{path} is not there, allowed: a run folder, a .npz or .npy file, or a folder of images; check the path"
-        )
 
 
 def write(result: dict[str, Any], subject: "Subject", data: "DataSet", out: Path) -> list[Path]:

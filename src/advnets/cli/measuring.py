@@ -4,14 +4,16 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-Report = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from advnets.evaluation.progress import Report
 
 _FIRST_SECONDS, _LINE_SECONDS = 2, 10
 
 
 @contextlib.contextmanager
-def showing() -> Iterator[Callable[[str], Report]]:
+def showing() -> Iterator[Callable[[str], "Report"]]:
     """Yield what `evaluate` reports to: given a measure's name, it returns whom to tell how far that is."""
     if not sys.stderr.isatty():
         yield _lines
@@ -36,7 +38,7 @@ def showing() -> Iterator[Callable[[str], Report]]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
 
-        def start(name: str) -> Report:
+        def start(name: str) -> "Report":
             task = bar.add_task(name, total=None)
 
             def report(done: int, total: int) -> None:
@@ -47,7 +49,7 @@ def showing() -> Iterator[Callable[[str], Report]]:
         yield start
 
 
-def _lines(name: str) -> Report:
+def _lines(name: str) -> "Report":
     """Print a line once a measure has taken two seconds, and then every ten."""
     first: tuple[float, int] | None = None  # when work was seen for the first time, and how far it was
     due = time.monotonic() + _FIRST_SECONDS

@@ -114,11 +114,11 @@ def _train(config: Config, data: DataSet, target: Run, arguments: settings.Argum
         outcome = train(
             config, data, target, resume=arguments.resume, stop=interruption, report=report, validate=validate
         )
+    status = _conclude(config, target, outcome, interruption.exit_status, as_json=arguments.json)
     evaluation = _evaluate(data, target) if arguments.evaluate and outcome.state == "finished" else None
     if arguments.json:
         emit({**_result(target, outcome.state, outcome.step, outcome.seconds), "evaluation": evaluation})
-    status = _conclude(config, target, outcome, interruption.exit_status, as_json=arguments.json)
-    if evaluation and not arguments.json:
+    elif evaluation:
         print(_score(evaluation))
     return status
 

@@ -10,8 +10,8 @@ from scipy.stats import chi2_contingency, chisquare, entropy, norm
 from sklearn.cluster import MiniBatchKMeans
 
 from advnets.errors import InputError, NotMeasurable
-from advnets.evaluation.neighbours import Numbers, balls_with, matrices, nearest, part
-from advnets.evaluation.progress import Report, silent
+from advnets.evaluation.neighbours import Numbers, balls_with, matrices, nearest
+from advnets.evaluation.progress import Report, part, silent
 
 STACKED_CLASSES = 1000
 """Classes of three stacked digits, the modes of stacked MNIST."""

@@ -17,7 +17,8 @@ from advnets.evaluation.kept import kept
 from advnets.evaluation.likelihood import VALIDATION_POINTS, HeldOut, flat, likelihood, parzen
 from advnets.evaluation.progress import Report, silent
 from advnets.evaluation.references import NAMES, references
-from advnets.evaluation.subjects import Subject, in_user_units
+from advnets.evaluation.subjects import Subject
+from advnets.sampling import draw_latents, generate
 
 _EXAMPLES = 16
 _ANNEALING: dict[str, Any] = {"steps": 500, "chains": 8, "leapfrog": 5}  # minutes for the paper's G on two cores
@@ -83,7 +84,7 @@ class Scene:
 
     def _rows(self, x: Rows) -> Rows:
         """As many rows as samples were asked for, in a fixed random order: MNIST is in the order of its writers."""
-        return in_user_units(x[shuffled(len(x))[: self.plan.samples]], self.data)
+        return self.data.scaling.undo(x[shuffled(len(x))[: self.plan.samples]])
 
 
 Compare = Callable[[Rows, Rows, Rows, int, Report], Any]
@@ -134,7 +135,8 @@ def _compare(scene: Scene, name: str) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for space, rows in scene.spaces.items():
         value = _number(COMPARISONS[name], *rows, scene.plan.seed, scene.progress(f"{name} on {space}"))
-        results[space] = {**value, "zero": _zero(scene, name, space, *rows)}
+        net = {"net": scene.net.describe()} if space == "features" else {}
+        results[space] = {**value, "zero": _zero(scene, name, space, *rows), **net}
     return results
 
 
@@ -195,7 +197,7 @@ def _modes(scene: Scene) -> dict[str, Any]:
 
 
 def _memorisation(scene: Scene) -> dict[str, Any]:
-    train, test = (flat(in_user_units(part.x, scene.data)) for part in (scene.data.train, scene.data.test))
+    train, test = (flat(scene.data.scaling.undo(part.x)) for part in (scene.data.train, scene.data.test))
     report = scene.progress("memorisation")
     return asdict(memorisation.memorisation(train, test, flat(scene.samples), report=report))
 
@@ -206,13 +208,14 @@ def _duplicates(scene: Scene) -> dict[str, Any]:
 
 
 def _ais(scene: Scene) -> dict[str, Any]:
-    """Log-likelihood of test examples under G with Gaussian noise of the Parzen bandwidth, and how tight it is."""
+    """Log-likelihood of test examples under G with noise of the Parzen bandwidth in the nets' units, and bounds."""
     sampler = scene.subject.sampler
     if sampler is None:
         raise NotMeasurable("annealed importance sampling needs the generator itself, and these are samples of one")
-    sigma = likelihood(scene.samples, HeldOut.of(scene.data), "fine").bandwidth / float(np.max(_spread(scene.data)))
-    settings = {"sigma": sigma, "seed": scene.plan.seed, **_ANNEALING}
     net, prior, x = sampler.net, sampler.config.noise, scene.data.test.x[:_EXAMPLES]
+    centres = generate(net, draw_latents(prior, len(scene.samples), scene.plan.seed))
+    own_units = HeldOut(flat(scene.data.validation.x), flat(x))
+    settings = {"sigma": likelihood(centres, own_units, "fine").bandwidth, "seed": scene.plan.seed, **_ANNEALING}
     estimate = ais.annealed_importance_sampling(net, prior, x, **settings, report=scene.progress("ais"))
     bounds = ais.bdmc(net, prior, examples=_EXAMPLES, **settings, report=scene.progress("ais bounds"))
     return {
@@ -221,11 +224,6 @@ def _ais(scene: Scene) -> dict[str, Any]:
         "bounds": _scalars(bounds),
         "annealing": asdict(estimate.annealing),
     }
-
-
-def _spread(data: DataSet) -> Rows:
-    """Units of the nets in the data's own."""
-    return data.scaling.scale if data.scaling.kind == "standard" else np.ones(1)
 
 
 def _scalars(result: Any) -> dict[str, float]:

@@ -1,11 +1,14 @@
 """Results that depend on a data set and a protocol alone, kept in the user's cache."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 from advnets.data.places import cache
+from advnets.errors import InputError
+from advnets.runs import read_json, write_json
 
 
 def kept(kind: str, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -15,18 +18,10 @@ def kept(kind: str, key: tuple[Any, ...], make: Callable[[], dict[str, Any]]) ->
     """
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     file = cache() / kind / f"{digest[:32]}.json"
-    try:
-        content = json.loads(file.read_text())
-        if isinstance(content, dict):
-            return content
-    except (OSError, ValueError):
-        pass
+    with contextlib.suppress(InputError):
+        return read_json(file)
     content = make()
-    aside = file.with_name(f".{file.name}.writing")
-    try:
+    with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(content, indent=2, allow_nan=False))
-        aside.replace(file)
-    except OSError:
-        aside.unlink(missing_ok=True)
+        write_json(file, content)
     return content

@@ -11,10 +11,9 @@ from torch import nn
 from advnets.config import Config
 from advnets.data import DataSet
 from advnets.errors import NotMeasurable
-from advnets.evaluation.neighbours import part
 from advnets.evaluation.parzen import Grid, ParzenWindow
-from advnets.evaluation.progress import Report, silent
-from advnets.evaluation.subjects import Subject, in_user_units
+from advnets.evaluation.progress import Report, part, silent
+from advnets.evaluation.subjects import Subject
 from advnets.sampling import draw_latents, generate
 
 VALIDATION_POINTS = 1000
@@ -50,7 +49,7 @@ class HeldOut:
     @classmethod
     def of(cls, data: DataSet) -> "HeldOut":
         """Take the validation and test parts of a data set."""
-        return cls(flat(in_user_units(data.validation.x, data)), flat(in_user_units(data.test.x, data)))
+        return cls(flat(data.scaling.undo(data.validation.x)), flat(data.scaling.undo(data.test.x)))
 
 
 def flat(x: NDArray[Any]) -> NDArray[np.float32]:
@@ -61,8 +60,8 @@ def flat(x: NDArray[Any]) -> NDArray[np.float32]:
 def likelihood(centres: NDArray[Any], held_out: HeldOut, grid: Grid, *, report: Report = silent) -> Likelihood:
     """Choose σ on the first 1,000 validation points, then score every test point; raises NotMeasurable."""
     window = ParzenWindow(grid, validation_points=VALIDATION_POINTS)
-    window.fit(flat(centres), validation=held_out.validation)
-    scores = window.score_samples(held_out.test, report=report)
+    window.fit(flat(centres), validation=held_out.validation, report=part(report, 0, 2))
+    scores = window.score_samples(held_out.test, report=part(report, 1, 2))
     if not np.isfinite(scores).all():
         raise NotMeasurable("the likelihood is beyond the range of numbers; bring samples and data to one scale")
     return Likelihood(
@@ -77,9 +76,9 @@ def likelihood(centres: NDArray[Any], held_out: HeldOut, grid: Grid, *, report: 
 
 def both_grids(centres: NDArray[Any], held_out: HeldOut, *, report: Report = silent) -> dict[str, Any]:
     """Score with the fine grid, and under `legacy` with the grid of the paper's script, where that has an inside."""
-    fine = asdict(likelihood(centres, held_out, "fine", report=report))
+    fine = asdict(likelihood(centres, held_out, "fine", report=part(report, 0, 2)))
     try:
-        return {**fine, "legacy": asdict(likelihood(centres, held_out, "legacy", report=report))}
+        return {**fine, "legacy": asdict(likelihood(centres, held_out, "legacy", report=part(report, 1, 2)))}
     except NotMeasurable as reason:
         return {**fine, "legacy": {"not_measured": str(reason)}}
 
@@ -96,7 +95,7 @@ def parzen(
     result = both_grids(centres, held_out, report=part(report, 0, total))
     sizes = [size for size in _CURVE if size < len(centres)]
     result["curve"] = [*(_point(centres[:size], held_out) for size in sizes), _without_legacy(result)]
-    report(2, total)
+    part(report, 1, total)(1, 1)
     if total > 2:
         again = []
         for done in range(redraws):

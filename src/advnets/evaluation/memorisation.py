@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import betabinom, mannwhitneyu
 
-from advnets.errors import InputError, NotMeasurable
-from advnets.evaluation.neighbours import Distances, balls_with, matrices, nearest, part
-from advnets.evaluation.progress import Report, silent
+from advnets.errors import NotMeasurable
+from advnets.evaluation.neighbours import Distances, balls_with, equal_matrices, matrices, nearest
+from advnets.evaluation.progress import Report, part, silent
 
 _TAIL = 0.01  # the share of real points that are called near, or nearly copied
 _LEVEL = 0.001  # of the test for copies
@@ -135,10 +135,8 @@ def duplicates(real: NDArray[Any], fake: NDArray[Any], *, report: Report = silen
     Raises InputError for sets of different sizes, since neighbours come nearer as points grow more; NotMeasurable with
     fewer than 100 points.
     """
-    real, fake = matrices(real=real, fake=fake)
+    real, fake = equal_matrices(real, fake)
     n = len(real)
-    if len(fake) != n:
-        raise InputError(f"real holds {n} points and fake {len(fake)}, allowed are equal numbers; drop the surplus")
     if n < _FEWEST:
         raise NotMeasurable(f"{n} samples are too few to expect repetitions: give at least {_FEWEST}")
     apart, among = (

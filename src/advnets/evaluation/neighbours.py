@@ -59,6 +59,15 @@ def matrices(**sets: NDArray[Any]) -> list[Points]:
     return [np.ascontiguousarray(x, dtype) for x in sets.values()]
 
 
+def equal_matrices(real: NDArray[Any], fake: NDArray[Any]) -> list[Points]:
+    """Return `matrices` of both sets; raises InputError where one holds more points than the other."""
+    if real.ndim == fake.ndim == 2 and len(real) != len(fake):
+        raise InputError(
+            f"real holds {len(real)} points and fake {len(fake)}, allowed are equal numbers; drop the surplus"
+        )
+    return matrices(real=real, fake=fake)
+
+
 def nearest(
     queries: Points, points: Points, k: int = 1, *, leave_one_out: bool = False, report: Report = silent
 ) -> Neighbours:
@@ -165,8 +174,3 @@ def _distances(queries: Points, points: Points, rows: Numbers, columns: Numbers)
         gaps -= points[columns[chosen]]
         out[chosen] = np.sqrt(np.square(gaps, out=gaps).sum(axis=1))
     return out
-
-
-def part(report: Report, index: int, parts: int) -> Report:
-    """Return a report for one of several equal parts of a job, which counts the whole job in thousandths."""
-    return lambda done, total: report(round(1000 * (index + done / total) / parts), 1000)

@@ -1,7 +1,7 @@
 """Gaussian Parzen windows: the likelihood of data under kernels around samples, the measure of the paper's Table 1."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeGuard
 
 import numpy as np
 import torch
@@ -103,17 +103,18 @@ class ParzenWindow(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
 
     def _take(self, X: ArrayLike | Iterable[ArrayLike]) -> None:
         """Keep the centres, or count those of a stream."""
-        self._stream = isinstance(X, Iterable) and not isinstance(X, Sequence) and not hasattr(X, "shape")
-        if not self._stream:
-            self._centres: Iterable[ArrayLike] = [validate_data(self, X, dtype=[np.float64, np.float32])]
+        self._stream = _is_stream(X)
+        self._centres: Iterable[ArrayLike]
+        if not _is_stream(X):
+            self._centres = [validate_data(self, X, dtype=[np.float64, np.float32])]
             self.n_centres_ = sum(len(np.asarray(block)) for block in self._centres)
             return
-        if iter(X) is X:  # type: ignore[arg-type]  # a stream is an Iterable
+        if iter(X) is X:
             raise InputError(
                 "centres came as an iterator, which can be walked only once, allowed: an array (n, d), or an iterable "
                 "of arrays that starts anew with every loop; give an object whose __iter__ yields them"
             )
-        self._centres = X  # type: ignore[assignment]
+        self._centres = X
         shapes = [_checked(block).shape for block in self._centres]
         widths = sorted({width for _, width in shapes})
         if len(widths) != 1:
@@ -146,6 +147,10 @@ class ParzenWindow(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
             raise InputError("1 sample cannot choose a bandwidth, allowed: 2 or more samples, or validation=X")
         (centres,) = self._centres
         return self._points(np.asarray(centres)[: self.validation_points]), True
+
+
+def _is_stream(X: object) -> TypeGuard[Iterable[ArrayLike]]:
+    return isinstance(X, Iterable) and not isinstance(X, Sequence) and not hasattr(X, "shape")
 
 
 def _checked(X: ArrayLike) -> NDArray[Any]:

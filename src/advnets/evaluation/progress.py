@@ -8,3 +8,8 @@ Report = Callable[[int, int], None]
 
 def silent(done: int, total: int) -> None:
     """Say nothing."""
+
+
+def part(report: Report, index: int, parts: int) -> Report:
+    """Return a report for one of several equal parts of a job, which counts the whole job in thousandths."""
+    return lambda done, total: report(round(1000 * (index + done / total) / parts), 1000)

@@ -21,7 +21,6 @@ from advnets.errors import NotMeasurable
 from advnets.evaluation.kept import kept
 from advnets.evaluation.likelihood import HeldOut, both_grids, flat
 from advnets.evaluation.progress import Report, silent
-from advnets.evaluation.subjects import in_user_units
 
 VERSION = 1  # raised whenever a row below would come out different
 _ITERATIONS = 5  # of k-means: centroids hardly move after that
@@ -111,7 +110,7 @@ def references(
 
 def _row(data: DataSet, samples: int, name: str, progress: Callable[[str], Report]) -> dict[str, Any]:
     held_out, report = HeldOut.of(data), progress(f"reference {name}")
-    train = flat(in_user_units(data.train.x, data)).astype(np.float64)
+    train = flat(data.scaling.undo(data.train.x)).astype(np.float64)
     centres = held_out.test[:samples] if name == "test_images" else ROWS[name](train, min(samples, len(train)), report)
     try:
         return both_grids(centres, held_out, report=report)

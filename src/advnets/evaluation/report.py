@@ -15,7 +15,7 @@ from advnets import pictures, sampling
 from advnets.data import DataSet
 from advnets.evaluation.likelihood import flat
 from advnets.evaluation.neighbours import matrices, nearest
-from advnets.evaluation.subjects import Subject, in_user_units
+from advnets.evaluation.subjects import Subject
 
 Result = Mapping[str, Any]
 Row = tuple[str, str, str, str, str]
@@ -153,7 +153,7 @@ BODY
 
 
 def _behind(data: DataSet) -> Any:
-    return in_user_units(data.train.x[:2500], data) if len(data.shape) == 1 else None
+    return data.scaling.undo(data.train.x[:2500]) if len(data.shape) == 1 else None
 
 
 def _table(rows: list[Row]) -> str:
@@ -167,7 +167,7 @@ def _neighbour_part(samples: Any, data: DataSet) -> list[str]:
     """Show samples above their nearest training examples, which a generator that memorises would repeat."""
     if len(data.shape) != 3:
         return []
-    train, shown = in_user_units(data.train.x, data), samples[:_NEIGHBOURS]
+    train, shown = data.scaling.undo(data.train.x), samples[:_NEIGHBOURS]
     queries, points = matrices(fake=flat(shown), train=flat(train))
     found = nearest(queries, points).indices[:, 0]
     both = np.concatenate([shown, train[found]])

@@ -65,6 +65,7 @@ def of_file(path: Path, config: DataConfig, data: DataSet) -> Subject:
 
     Raises InputError for samples of another shape, out of range, or not finite.
     """
+    require(path)
     samples = _scaled(_shaped(_read(path, config, data), path, data), path, config, data)
 
     def draw(count: int, seed: int) -> FloatArray:
@@ -73,9 +74,13 @@ def of_file(path: Path, config: DataConfig, data: DataSet) -> Subject:
     return Subject(draw, config, {"samples": str(path)}, available=len(samples))
 
 
-def in_user_units(x: FloatArray, data: DataSet) -> FloatArray:
-    """Turn the data set's own examples from the nets' units into those that samples have."""
-    return data.scaling.undo(x)
+def require(path: Path) -> None:
+    """Raise InputError for a path that cannot hold samples."""
+    allowed = "allowed: a run folder, a .npz or .npy file, or a folder of images"
+    if not path.exists():
+        raise InputError(f"{path} is not there, {allowed}; check the path")
+    if not path.is_dir() and path.suffix.lower() not in ARRAYS:
+        raise InputError(f"{path} is of no known kind, {allowed}; convert it")
 
 
 def _read(path: Path, config: DataConfig, data: DataSet) -> NDArray[Any]:
@@ -83,14 +88,6 @@ def _read(path: Path, config: DataConfig, data: DataSet) -> NDArray[Any]:
         grey = len(data.shape) == 3 and data.shape[0] == 1
         wanted = dataclasses.replace(config, colour="grey" if grey else "rgb")
         return folders.read_images(wanted, path)[0]
-    if not path.exists():
-        raise InputError(
-            f"{path} is not there, allowed: a run folder, a .npz or .npy file, or a folder of images; check the path"
-        )
-    if path.suffix.lower() not in ARRAYS:
-        raise InputError(
-            f"{path} is of no known kind, allowed: a run folder, a .npz or .npy file, or a folder of images; convert it"
-        )
     return arrays.arrange(arrays.read_file(path)[0], str(path))
 
 

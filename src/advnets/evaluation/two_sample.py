@@ -13,7 +13,7 @@ from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from advnets.errors import InputError, NotMeasurable
-from advnets.evaluation.neighbours import Points, matrices, nearest
+from advnets.evaluation.neighbours import Points, equal_matrices, matrices, nearest
 from advnets.evaluation.progress import Report, silent
 
 _FEWEST = 5  # of each kind: with fewer no arrangement of the labels has a chance below 1 %
@@ -151,10 +151,8 @@ def nearest_neighbour_test(real: NDArray[Any], fake: NDArray[Any], *, report: Re
     Raises InputError for sets of different sizes, where chance level would not be one half; NotMeasurable with fewer
     than 5 points of each kind, or fewer than 3 different points in all.
     """
-    real, fake = matrices(real=real, fake=fake)
+    real, fake = equal_matrices(real, fake)
     n = len(real)
-    if len(fake) != n:
-        raise InputError(f"real holds {n} points and fake {len(fake)}, allowed are equal numbers; drop the surplus")
     if n < _FEWEST:
         raise NotMeasurable(f"{n} points of each kind cannot tell a difference from chance: give at least {_FEWEST}")
     points, group, count = np.unique(np.concatenate([real, fake]), axis=0, return_inverse=True, return_counts=True)
