@@ -221,6 +221,7 @@ def _ais(scene: Scene) -> dict[str, Any]:
     return {
         **_scalars(estimate),
         "median_effective_sample_size": float(np.median(estimate.effective_sample_sizes)),
+        "gap_of_bounds": bounds.gap,
         "bounds": _scalars(bounds),
         "annealing": asdict(estimate.annealing),
     }
