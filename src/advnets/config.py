@@ -10,8 +10,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from advnets.errors import InputError
 
-FREE_ON_RESUME = ("train.steps", "train.sample_every", "train.checkpoint_every", "train.validate_every", "train.device")
-ADDED: dict[str, Any] = {"train.validate_every": 0}
+_EVERY = ("train.sample_every", "train.checkpoint_every", "train.keep_every", "train.validate_every")
+FREE_ON_RESUME = ("train.steps", *_EVERY, "train.device")
+ADDED: dict[str, Any] = {"train.validate_every": 0, "train.keep_every": 0}
 """Settings that older runs do not hold, with what these did."""
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
@@ -182,6 +183,8 @@ class TrainConfig:
     """Steps between sample grids."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
+    keep_every: int = 0
+    """Steps between checkpoints that are kept for good; 0 for none."""
     validate_every: int = 0
     """Steps between validation likelihoods, whose best checkpoint is kept; 0 for none."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -325,6 +328,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "train.log_every": (lambda v: v >= 1, "1 or more"),
     "train.sample_every": (lambda v: v >= 1, "1 or more"),
     "train.checkpoint_every": (lambda v: v >= 1, "1 or more"),
+    "train.keep_every": (lambda v: v >= 0, "0 or more"),
     "train.validate_every": (lambda v: v >= 0, "0 or more"),
     "second_stage.after": (lambda v: v >= 1, "1 or more"),
     "second_stage.activations": (len, "one or more names"),

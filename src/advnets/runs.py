@@ -205,10 +205,11 @@ class Run:
         return sorted(int(found[1]) for name in names if (found := _CHECKPOINT.fullmatch(name)))
 
     @contextlib.contextmanager
-    def writing_checkpoint(self, step: int) -> Iterator[Path]:
+    def writing_checkpoint(self, step: int, keep_every: int = 0) -> Iterator[Path]:
         """Yield an empty folder; on success checksum, flush and rename it into place, then drop older checkpoints.
 
-        The folder appears whole or not at all. Raises InputError if writing fails; the last checkpoint then survives.
+        The last two stay, the best, and those of every `keep_every` steps. The folder appears whole or not at all.
+        Raises InputError if writing fails; the last checkpoint then survives.
         """
         target = self.checkpoint(step)
         aside = target.with_name(f".writing-step-{step}")
@@ -231,12 +232,12 @@ class Run:
             except BaseException:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
-        self._drop_old_checkpoints()
+        self._drop_old_checkpoints(keep_every)
 
-    def _drop_old_checkpoints(self) -> None:
+    def _drop_old_checkpoints(self, keep_every: int) -> None:
         best = self.best_step()
         for step in self.checkpoint_steps()[:-KEPT_CHECKPOINTS]:
-            if step != best:
+            if step != best and not (keep_every and step % keep_every == 0):
                 shutil.rmtree(self.checkpoint(step), ignore_errors=True)
 
     def verified_checkpoint(self, step: int | None = None) -> Path | None:

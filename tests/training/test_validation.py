@@ -38,6 +38,12 @@ def test_without_validation_only_the_last_two_are_kept(tmp_path):
     assert run.checkpoint_steps() == [10, 12]
 
 
+def test_checkpoints_of_every_nth_step_are_kept_for_good(tmp_path):
+    run = Run(tmp_path / "run")
+    train(tiny(**{**SETTINGS, "validate_every": 0, "keep_every": 3}), data(), run)
+    assert run.checkpoint_steps() == [3, 6, 9, 10, 12]
+
+
 def test_the_averaged_generator_is_scored(tmp_path):
     seen = []
 

@@ -151,6 +151,7 @@ def _play(
                 return "diverged"
         report(Progress(game.step, train.steps, measures))
         saving, drawing = (ending or game.step % every == 0 for every in (train.checkpoint_every, train.sample_every))
+        saving = saving or (train.keep_every > 0 and game.step % train.keep_every == 0)
         scoring = train.validate_every > 0 and game.step % train.validate_every == 0
         paused = time.perf_counter()
         if (saving or drawing or scoring) and not checkpoint.is_finite(game):
@@ -159,7 +160,7 @@ def _play(
             run.append(run.validation, {"step": game.step, "nats": validate(_shown(game))})
             saving = saving or run.best_step() == game.step
         if saving:
-            with run.writing_checkpoint(game.step) as folder:
+            with run.writing_checkpoint(game.step, train.keep_every) as folder:
                 checkpoint.save(game, folder, run.flush_log())
             run.write_status(game.step, "running", None)
         if drawing:
