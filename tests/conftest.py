@@ -15,7 +15,9 @@ from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # Executes the shape annotations of these packages; has to happen before any of them is imported.
-install_import_hook(["advnets.nets", "advnets.objectives", "advnets.noise", "advnets.training"], "beartype.beartype")
+_EVALUATION = ["ais", "distances", "features", "hamiltonian", "kernels", "neighbours"]  # Self in ParzenWindow stops it
+_ANNOTATED = ["nets", "objectives", "noise", "training", *(f"evaluation.{name}" for name in _EVALUATION)]
+install_import_hook([f"advnets.{name}" for name in _ANNOTATED], "beartype.beartype")
 
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
@@ -23,6 +25,14 @@ torch.set_flush_denormal(True)
 # The first call into torch can take longer than any deadline; CI must not fail on a draw that nobody can repeat.
 settings.register_profile("advnets", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("advnets")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that all tests of a process share, and that is not the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["XDG_CACHE_HOME"] = str(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -636,7 +636,9 @@ def test_a_black_image_is_no_image_in_other_units():
         ({"steps": 0}, "train.steps is 0, allowed: 1 or more"),
         ({"steps": 1.5}, "train.steps is 1.5"),
         ({"device": "gpu"}, "train.device is 'gpu', allowed are auto, cpu, cuda, mps"),
+        ({"device": "cuda"}, "train.device is cuda, which torch does not find here, allowed: auto, cpu"),
         ({"random_state": -1}, "seed is -1, allowed"),
+        ({"settings": ["steps"]}, r"settings is \['steps'\], allowed: None or a mapping"),
         ({"settings": {"train.learning_rat": 0.1}}, "settings name 'train.learning_rat', allowed"),
         ({"settings": {"train.steps": 5}}, "settings name 'train.steps', allowed"),
         ({"settings": {"data.name": "mnist"}}, "settings name 'data.name', allowed"),
@@ -650,7 +652,8 @@ def test_a_black_image_is_no_image_in_other_units():
         ({"settings": {"train.batch_size": 60}}, "batch_size is 60, allowed: up to the 54 training examples"),
     ],
 )
-def test_wrong_parameters_are_refused_by_fit(parameters, wrong):
+def test_wrong_parameters_are_refused_by_fit(parameters, wrong, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     model = nets().set_params(**parameters)
     with pytest.raises(InputError, match=wrong) as error:
         model.fit(vectors())

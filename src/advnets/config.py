@@ -36,7 +36,7 @@ class DataConfig:
     held_out: float = 0.1
     """Share of the user's own data kept for validation, and the same again for testing."""
     fold: int = 1
-    """Fold of the Toronto Face Database, 1 to 5."""
+    """Fold of the Toronto Face Database, 1 to 5; 0 trains on its unlabelled images alone."""
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "data.size": (lambda v: v is None or 1 <= v <= 4096, "1 to 4096 pixels"),
     "data.contrast_scale": (lambda v: v > 0, "a number above 0"),
     "data.held_out": (lambda v: 0 < v < 0.5, "a share above 0 and below 0.5"),
-    "data.fold": (lambda v: 1 <= v <= 5, "1 to 5"),
+    "data.fold": (lambda v: 0 <= v <= 5, "0 to 5"),
     "noise.dimension": (lambda v: v >= 1, "1 or more"),
     "generator.hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
     "generator.activations": (len, "one or more names"),

@@ -274,6 +274,9 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if self.recipe not in ("auto", *recipes.RECIPES):
             raise InputError(f"recipe is {self.recipe!r}, allowed: auto, {', '.join(recipes.RECIPES)}; name one")
         base = sized or (Config("auto") if self.recipe == "auto" else recipes.get(self.recipe))
+        if not isinstance(self.settings, Mapping | None):
+            example = '{"train.learning_rate": 0.05}'
+            raise InputError(f"settings is {self.settings!r}, allowed: None or a mapping; write settings={example}")
         if unknown := [name for name in self.settings or () if name in _DECIDED or name not in flatten(base)]:
             allowed = "what advnets train --dry-run lists, but for what parameters or X decide"
             raise InputError(f"settings name {unknown[0]!r}, allowed: {allowed}; rename it or leave it out")
@@ -285,7 +288,6 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """Train in a new folder, which takes the place of the one before once all went well."""
         folder, remove = self._temporary() if out is None else (Path(out).absolute(), None)
         run, remove_last, made = Run(folder), self._remove, self.n_steps_ if resume else 0
-        data = dataclasses.replace(data, test=Split(data.test.x[:0]))
         run.require_free()
         try:
             if resume:
@@ -353,10 +355,10 @@ def _override(config: Config, settings: Mapping[str, Any]) -> Config:
 
 
 def _cut(x: NDArray[Any], white: float | None, share: float) -> Raw:
-    """Cut X in a fixed shuffled order, as arrays from files are; the test part is only there to be dropped."""
+    """Cut X in a fixed shuffled order, as arrays from files are, into a training and a validation part."""
     order, held_out = shuffled(len(x)), max(1, round(share * len(x)))
     train, validation = Part(x[order[held_out:]]), Part(x[order[:held_out]])
-    return Raw(train, validation, validation, white, "unit" if x.ndim == 4 else "standard", _NAME)
+    return Raw(train, validation, Part(x[:0]), white, "unit" if x.ndim == 4 else "standard", _NAME)
 
 
 def _scaled_as_before(raw: Raw, config: Config, run: Run) -> DataSet:

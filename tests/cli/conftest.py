@@ -27,12 +27,6 @@ class Done:
 Command = Callable[[str], Done]
 
 
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that the commands of all tests share, and that is not the user's."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def advnets(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -67,6 +67,20 @@ def test_a_folder_of_pictures_scores_as_the_array_does(advnets, tmp_path):
     assert array["fid"] == pictures["fid"]
 
 
+def test_data_in_folds_are_scored_in_every_fold(advnets, tmp_path, data_folder):
+    file = data_folder / "faces" / "faces48_tfd_layout.mat"
+    faces = np.load(data_folder / "faces" / "faces_pd48.npz")["X"][:400, ::4, ::4]
+    np.save(tmp_path / "faces.npy", faces)
+    line = f"evaluate faces.npy --data {file} --data.size 12 --metrics parzen"
+    result = json.loads(advnets(f"{line} --json").out)
+    nats = [fold["nats"] for fold in result["parzen"]["folds"]]
+    assert len(nats) == result["protocol"]["folds"] == 5
+    assert result["parzen"]["nats"] == pytest.approx(np.mean(nats))
+    assert result["parzen"]["standard_error"] == pytest.approx(np.std(nats, ddof=1) / 5**0.5)
+    shown = advnets(line).out
+    assert all(f"fold {number}" in shown for number in range(1, 6))
+
+
 def test_out_keeps_the_report_of_samples(advnets, samples, tmp_path):
     advnets("evaluate samples.npz --data digits --metrics parzen --out report")
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == ["evaluation.html", "evaluation.json"]

@@ -120,6 +120,14 @@ def test_resume_of_a_finished_run_says_how_to_add_steps(advnets: Command, traine
     assert (content["state"], content["steps"]) == ("finished", 20)
 
 
+def test_a_finished_run_is_scored_when_asked(advnets: Command, trained: Path) -> None:
+    before = (trained / "checkpoints" / "step-20" / "SHA256SUMS").read_bytes()
+    content = json.loads(advnets("train --resume --out run --evaluate --json").out)
+    assert (content["state"], content["steps"]) == ("finished", 20)
+    assert content["evaluation"]["subject"]["step"] == 20
+    assert (trained / "checkpoints" / "step-20" / "SHA256SUMS").read_bytes() == before
+
+
 def test_divergence(advnets: Command, tmp_path: Path) -> None:
     done = advnets("train --steps 100 SMALL --train.learning_rate 1e30 --out run --json")
     assert done.status == 1

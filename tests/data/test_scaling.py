@@ -4,6 +4,7 @@ from sklearn.datasets import load_digits
 
 from advnets.config import DataConfig
 from advnets.data import load
+from advnets.data.scaling import contrast
 
 
 def test_digits() -> None:
@@ -36,6 +37,10 @@ def test_standardised_images_go_back_to_unit_pixels() -> None:
 def test_undo_leaves_other_kinds_alone() -> None:
     data = load(DataConfig(name="digits"))
     assert data.scaling.undo(data.test.x) is data.test.x
+
+
+def test_contrast_of_nothing_is_nothing() -> None:
+    assert contrast(np.zeros((0, 1, 8, 8)), 55.0).shape == (0, 1, 8, 8)
 
 
 def test_contrast_scale() -> None:

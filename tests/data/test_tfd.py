@@ -50,6 +50,15 @@ def test_real_faces_in_the_layout_of_tfd(data_folder: Path, fold: int) -> None:
     np.testing.assert_array_equal(np.rint(data.test.x[:, 0] * 255), contents["images"][chosen])
 
 
+def test_fold_0_trains_on_unlabelled_images_alone(tmp_path: Path, variables: dict[str, np.ndarray]) -> None:
+    path = tmp_path / "file.mat"
+    savemat(str(path), variables)
+    without, first = (load(DataConfig(name=str(path), fold=fold)) for fold in (0, 1))
+    np.testing.assert_array_equal(np.rint(without.train.x[:, 0] * 255), variables["images"][:20])
+    np.testing.assert_array_equal(without.test.x, first.test.x)
+    np.testing.assert_array_equal(without.validation.x, first.validation.x)
+
+
 def test_found_by_name(data_folder: Path, nowhere: Path) -> None:
     (nowhere / "tfd").mkdir()
     (nowhere / "tfd" / tfd.FILE).symlink_to(data_folder / FACES)
@@ -185,5 +194,5 @@ def test_missing(nowhere: Path, refuses) -> None:
 
 def test_fold_out_of_range(tmp_path: Path, variables, refuses) -> None:
     savemat(str(tmp_path / "file.mat"), variables)
-    with refuses("--data.fold is 0"):
-        load(DataConfig(name=str(tmp_path / "file.mat"), fold=0))
+    with refuses("--data.fold is 6"):
+        load(DataConfig(name=str(tmp_path / "file.mat"), fold=6))

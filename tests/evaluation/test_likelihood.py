@@ -48,13 +48,13 @@ def test_the_bandwidth_is_chosen_without_the_test_points(digits):
 def test_a_legacy_grid_without_an_inside_says_so_beside_the_fine_one():
     ring = load(DataConfig("ring"))
     held_out = HeldOut(flat(ring.validation.x[:300]), flat(ring.test.x[:300]))
-    result = both_grids(ring.train.x[:500], held_out)
+    result = both_grids(ring.train.x[:500], [held_out])
     assert result["nats"] > 0
     assert "smallest, 0.1" in result["legacy"]["not_measured"]
 
 
 def test_redraws_tell_how_far_the_score_varies_and_the_curve_grows_with_the_samples(digits):
-    result = parzen(drawing_from(digits.train.x), HeldOut.of(digits), samples=400, seed=0, redraws=2)
+    result = parzen(drawing_from(digits.train.x), [HeldOut.of(digits)], samples=400, seed=0, redraws=2)
     assert len({result["nats"], *result["redraws"]["nats"]}) == 3
     assert result["redraws"]["deviation"] == pytest.approx(np.std([result["nats"], *result["redraws"]["nats"]], ddof=1))
     assert [point["centres"] for point in result["curve"]] == [100, 300, 400]
@@ -63,7 +63,7 @@ def test_redraws_tell_how_far_the_score_varies_and_the_curve_grows_with_the_samp
 
 def test_samples_in_a_file_are_not_drawn_again(digits):
     subject = dataclasses.replace(drawing_from(digits.train.x), available=400)
-    assert "redraws" not in parzen(subject, HeldOut.of(digits), samples=400, seed=0, redraws=2)
+    assert "redraws" not in parzen(subject, [HeldOut.of(digits)], samples=400, seed=0, redraws=2)
 
 
 def test_references_are_kept_and_a_damaged_file_is_made_anew(digits, tmp_path, monkeypatch):

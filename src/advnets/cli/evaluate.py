@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -68,12 +69,13 @@ def run(tokens: list[str]) -> int:
     in_range("--seed", arguments.seed, 0, 2**63 - 1)
 
     from advnets.cli.measuring import showing
+    from advnets.evaluation import folds
     from advnets.evaluation.evaluate import Plan, evaluate
 
-    subject, data = _subject(arguments, tokens)
+    subject, data, load_data = _subject(arguments, tokens)
     plan = Plan(arguments.metrics, arguments.samples, arguments.seed, arguments.redraws)
     with showing() as progress:
-        result = evaluate(subject, data, plan, progress=progress)
+        result = evaluate(subject, data, plan, folds=folds.of(data, subject.data, load_data), progress=progress)
     out = arguments.out or (arguments.subject if Run(arguments.subject).exists() else None)
     files = write(result, subject, data, out) if out else []
     if arguments.json:
@@ -86,8 +88,8 @@ def run(tokens: list[str]) -> int:
     return DONE
 
 
-def _subject(arguments: Arguments, tokens: list[str]) -> "tuple[Subject, DataSet]":
-    """Find what is to be scored, and the data to score it with."""
+def _subject(arguments: Arguments, tokens: list[str]) -> "tuple[Subject, DataSet, Callable[[DataConfig], DataSet]]":
+    """Find what is to be scored, the data to score it with, and how to load more of them."""
     from advnets.data import load
     from advnets.evaluation import subjects
 
@@ -102,7 +104,7 @@ def _subject(arguments: Arguments, tokens: list[str]) -> "tuple[Subject, DataSet
                 f"--{named[0]} does not fit a run, which knows its data, allowed with samples; leave it out"
             )
         subject = subjects.of_run(target, weights=arguments.weights, step=arguments.step)
-        return subject, load_data(subject.data)
+        return subject, load_data(subject.data), load_data
     subjects.require(arguments.subject)
     if "data.name" not in named:
         raise InputError(
@@ -113,7 +115,7 @@ def _subject(arguments: Arguments, tokens: list[str]) -> "tuple[Subject, DataSet
         raise InputError("--weights and --step do not fit samples, allowed with a run; leave them out")
     config = check(Config(data=dataclasses.replace(arguments.data, name=absolute(arguments.data.name)))).data
     data = load_data(config)
-    return subjects.of_file(arguments.subject, config, data), data
+    return subjects.of_file(arguments.subject, config, data), data, load_data
 
 
 def write(result: dict[str, Any], subject: "Subject", data: "DataSet", out: Path) -> list[Path]:

@@ -31,7 +31,7 @@ def run(tokens: list[str]) -> int:
         config, target = settings.resumed(arguments, tokens)
         if arguments.dry_run:
             return _dry_run(config, None, target.path, as_json=arguments.json)
-        if _is_finished(config, target):
+        if _is_finished(config, target) and not arguments.evaluate:
             return _tell_finished(config, target, as_json=arguments.json)
         return _train(config, load_data(config.data), target, arguments)
     if arguments.out:
@@ -101,9 +101,9 @@ def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:
 def _train(config: Config, data: DataSet, target: Run, arguments: settings.Arguments) -> int:
     from advnets.cli.interruption import catching
     from advnets.cli.progress import showing
-    from advnets.training import differences, train
+    from advnets.training import check_device, differences, train
 
-    _check_device(config)
+    check_device(config)
     opening = []
     if arguments.resume:
         opening.append(f"going on with {target.path} at step {[0, *target.checkpoint_steps()][-1]}")
@@ -127,13 +127,14 @@ def _evaluate(data: DataSet, target: Run) -> dict[str, Any]:
     """Score a finished run by Parzen windows, and training images beside it."""
     from advnets.cli.evaluate import write
     from advnets.cli.measuring import showing as showing_measures
+    from advnets.evaluation import folds
     from advnets.evaluation.evaluate import Plan, evaluate
     from advnets.evaluation.subjects import of_run
 
     subject = of_run(target)
     plan = Plan(metrics=("parzen",), redraws=0, references=("training_images",))
     with showing_measures() as progress:
-        result = evaluate(subject, data, plan, progress=progress)
+        result = evaluate(subject, data, plan, folds=folds.of(data, subject.data, load), progress=progress)
     write(result, subject, data, target.path)
     return result
 
@@ -203,18 +204,6 @@ def _result(target: Run, state: str, steps: int, seconds: float) -> dict[str, An
 
 def _resume_command(target: Run) -> str:
     return f"advnets train --resume --out {shlex.quote(str(target.path))}"
-
-
-def _check_device(config: Config) -> None:
-    import torch
-
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(config.train.device, True):
-        names = ", ".join(["auto", "cpu", *(name for name, is_there in there.items() if is_there)])
-        raise InputError(
-            f"--train.device is {config.train.device}, which torch does not find here, allowed: {names}; "
-            "leave it out, or install the torch build for that device"
-        )
 
 
 @contextlib.contextmanager

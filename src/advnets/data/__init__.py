@@ -1,5 +1,6 @@
 """Data sets by name, and the user's own images and arrays, split and scaled for the nets."""
 
+import dataclasses
 import os
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from advnets.data.dataset import DataSet, Scaling, Split
 from advnets.data.scaling import scale
 from advnets.data.sources import Report, fetch, find, missing, to_stderr
 from advnets.data.splits import Raw
+from advnets.data.tfd import FOLDS
 from advnets.errors import InputError
 
-__all__ = ["CATALOGUE", "DataSet", "Entry", "Scaling", "Split", "fetch", "find", "info", "load"]
+__all__ = ["CATALOGUE", "DataSet", "Entry", "Scaling", "Split", "fetch", "find", "folds", "info", "load"]
 
 
 def load(config: DataConfig, *, offline: bool = False, report: Report = to_stderr) -> DataSet:
@@ -25,6 +27,13 @@ def load(config: DataConfig, *, offline: bool = False, report: Report = to_stder
     offline = offline or os.environ.get("ADVNETS_OFFLINE", "0") not in ("", "0")
     raw = _built_in(config, offline, report) if config.name in CATALOGUE else _own(config)
     return scale(fit(raw, config), config)
+
+
+def folds(config: DataConfig) -> tuple[DataConfig, ...]:
+    """Return fold 0 and the folds after it of data that come in folds, as TFD does; nothing for the rest."""
+    if config.name != "tfd" and Path(config.name).suffix.lower() != ".mat":
+        return ()
+    return tuple(dataclasses.replace(config, fold=fold) for fold in range(FOLDS + 1))
 
 
 def _built_in(config: DataConfig, offline: bool, report: Report) -> Raw:

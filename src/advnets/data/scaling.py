@@ -1,6 +1,7 @@
 """From a file's numbers to the numbers the nets see."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -51,7 +52,7 @@ def white_of(x: NDArray[Any]) -> float | None:
 
 def contrast(x: NDArray[Any], scale: float) -> FloatArray:
     """Global contrast normalisation: scale·(x - mean(x)) / ‖x - mean(x)‖ per image; norms under 1e-8 count as 1."""
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))
     out = np.empty(flat.shape, np.float32)
     for start in range(0, len(flat), _ROWS):
         rows = flat[start : start + _ROWS].astype(np.float64)

@@ -34,14 +34,15 @@ def find() -> Path | None:
 def read(config: DataConfig, path: Path) -> Raw:
     """Return one fold: its training images and all unlabelled ones, its validation images, its test images.
 
+    Fold 0 trains on the unlabelled images alone, which no fold holds out, beside what fold 1 holds out.
     The file's expressions 1..7 become labels 0..6, so that they index the class names; -1 stays "no label".
     """
-    if not 1 <= config.fold <= FOLDS:
-        raise InputError(f"--data.fold is {config.fold}, allowed are 1 to {FOLDS}; set --data.fold")
+    if not 0 <= config.fold <= FOLDS:
+        raise InputError(f"--data.fold is {config.fold}, allowed are 0 to {FOLDS}; set --data.fold")
     variables = _read_variables(path)
     images = _images(variables["images"], path)
     labels = _labels(variables["labs_ex"], len(images), path)
-    roles = _folds(variables["folds"], len(images), path)[:, config.fold - 1]
+    roles = _folds(variables["folds"], len(images), path)[:, max(config.fold, 1) - 1]
 
     def part(*wanted: int) -> Part:
         rows = np.flatnonzero(np.isin(roles, wanted))
@@ -51,7 +52,8 @@ def read(config: DataConfig, path: Path) -> Raw:
             )
         return Part(images[rows, None], labels[rows])
 
-    train, validation, test = part(UNLABELLED, TRAIN), part(VALIDATION), part(TEST)
+    train = part(UNLABELLED, TRAIN) if config.fold else part(UNLABELLED)
+    validation, test = part(VALIDATION), part(TEST)
     return Raw(train, validation, test, 255.0, "unit", str(path), CLASSES)
 
 

@@ -13,6 +13,7 @@ from advnets.data.splits import shuffled
 from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation import ais, coverage, memorisation, two_sample
 from advnets.evaluation.features import FeatureNet, feature_net
+from advnets.evaluation.folds import Folds
 from advnets.evaluation.kept import kept
 from advnets.evaluation.likelihood import VALIDATION_POINTS, HeldOut, flat, likelihood, parzen
 from advnets.evaluation.progress import Report, silent
@@ -55,6 +56,8 @@ class Scene:
     samples: Rows
     """Samples (n, *shape) in the data set's units."""
     progress: Progress
+    folds: Folds | None = None
+    """For data that come in folds: where the Parzen likelihood is taken."""
 
     @cached_property
     def net(self) -> FeatureNet:
@@ -158,14 +161,17 @@ def _number(compare: Compare, *arguments: Any) -> dict[str, Any]:
 
 
 def _parzen(scene: Scene) -> dict[str, Any]:
-    return parzen(
+    result = parzen(
         scene.subject,
-        HeldOut.of(scene.data),
+        scene.folds.held_out if scene.folds else (HeldOut.of(scene.data),),
         samples=len(scene.samples),
         seed=scene.plan.seed,
         redraws=scene.plan.redraws,
         report=scene.progress("parzen"),
     )
+    if scene.folds and scene.subject.sampler:
+        result["folds"] = [{**fold, "seen": seen} for fold, seen in zip(result["folds"], scene.folds.seen, strict=True)]
+    return result
 
 
 def _classes(scene: Scene) -> dict[str, Any]:
@@ -243,10 +249,16 @@ METRICS = ("parzen", *COMPARISONS, "classes", "modes", "memorisation", "duplicat
 
 
 def evaluate(
-    subject: Subject, data: DataSet, plan: Plan, *, progress: Progress = lambda name: silent
+    subject: Subject,
+    data: DataSet,
+    plan: Plan,
+    *,
+    folds: Folds | None = None,
+    progress: Progress = lambda name: silent,
 ) -> dict[str, Any]:
     """Measure a subject: one key per metric, `references` beside `parzen`, `subject` and `protocol`.
 
+    With `folds` the Parzen likelihoods are means over them, the rest stays that of the subject's own fold.
     A measure without a value holds `not_measured`, one sentence. Raises InputError for an unknown metric.
     """
     names = plan.metrics or _sensible(data)
@@ -254,7 +266,7 @@ def evaluate(
     if unknown:
         raise InputError(f"there is no metric {unknown[0]!r}, allowed: {', '.join(METRICS)}; choose of these")
     count = min(plan.samples, subject.available or plan.samples)
-    scene = Scene(subject, data, plan, subject.draw(count, plan.seed), progress)
+    scene = Scene(subject, data, plan, subject.draw(count, plan.seed), progress, folds)
     result: dict[str, Any] = {}
     for name in names:
         try:
@@ -262,8 +274,11 @@ def evaluate(
         except NotMeasurable as reason:
             result[name] = {"not_measured": str(reason)}
         if name == "parzen":
-            result["references"] = references(data, count, names=plan.references, progress=progress)
-    return {**result, "subject": subject.facts, "protocol": protocol(data, plan, count)}
+            shared, held_out = (folds.shared, folds.held_out) if folds else (data, ())
+            result["references"] = references(
+                shared, count, held_out=held_out, names=plan.references, progress=progress
+            )
+    return {**result, "subject": subject.facts, "protocol": protocol(data, plan, count, folds)}
 
 
 def _sensible(data: DataSet) -> tuple[str, ...]:
@@ -276,7 +291,7 @@ def _sensible(data: DataSet) -> tuple[str, ...]:
     return tuple(name for name in METRICS if name not in out)
 
 
-def protocol(data: DataSet, plan: Plan, count: int) -> dict[str, Any]:
+def protocol(data: DataSet, plan: Plan, count: int, folds: Folds | None) -> dict[str, Any]:
     """Everything that moves the numbers, but for the generator itself: equal protocols make comparable numbers."""
     return {
         "version": VERSION,
@@ -285,6 +300,7 @@ def protocol(data: DataSet, plan: Plan, count: int) -> dict[str, Any]:
         "scaling": data.scaling.kind,
         "units": "pixels in [0, 1]" if data.scaling.kind == "unit" else "the data's own",
         "train": len(data.train.x),
+        "folds": len(folds.held_out) if folds else 1,
         "validation_points": min(VALIDATION_POINTS, len(data.validation.x)),
         "test_points": len(data.test.x),
         "samples": count,

@@ -19,7 +19,7 @@ from sklearn.mixture import GaussianMixture
 from advnets.data import DataSet
 from advnets.errors import NotMeasurable
 from advnets.evaluation.kept import kept
-from advnets.evaluation.likelihood import HeldOut, both_grids, flat
+from advnets.evaluation.likelihood import Centres, HeldOut, both_grids, flat
 from advnets.evaluation.progress import Report, silent
 
 VERSION = 1  # raised whenever a row below would come out different
@@ -91,27 +91,30 @@ def references(
     data: DataSet,
     samples: int,
     *,
+    held_out: Sequence[HeldOut] = (),
     names: Sequence[str] = NAMES,
     progress: Callable[[str], Report] = lambda name: silent,
 ) -> dict[str, Any]:
     """Score training images, k-means centroids, a Gaussian, a mixture, and, as a leak check, the test images.
 
     Every row stands on as many centres as the subject has samples, or on as many as there are training examples (half
-    as many for k-means). Rows are kept in the cache, by data set and protocol.
+    as many for k-means). Rows are kept in the cache, by data set and protocol. `held_out` are the folds to score in,
+    by default the one of the data set.
     """
+    folds = tuple(held_out) or (HeldOut.of(data),)
 
     def row(name: str) -> dict[str, Any]:
-        return kept(
-            "references", (VERSION, name, data.fingerprint, samples), lambda: _row(data, samples, name, progress)
-        )
+        key = (VERSION, name, data.fingerprint, samples, *([len(folds)] if len(folds) > 1 else []))
+        return kept("references", key, lambda: _row(data, folds, samples, name, progress(f"reference {name}")))
 
     return {name: row(name) for name in names}
 
 
-def _row(data: DataSet, samples: int, name: str, progress: Callable[[str], Report]) -> dict[str, Any]:
-    held_out, report = HeldOut.of(data), progress(f"reference {name}")
+def _row(data: DataSet, held_out: Sequence[HeldOut], samples: int, name: str, report: Report) -> dict[str, Any]:
     train = flat(data.scaling.undo(data.train.x)).astype(np.float64)
-    centres = held_out.test[:samples] if name == "test_images" else ROWS[name](train, min(samples, len(train)), report)
+    centres: Centres = [fold.test[:samples] for fold in held_out]
+    if name != "test_images":
+        centres = ROWS[name](train, min(samples, len(train)), report)
     try:
         return both_grids(centres, held_out, report=report)
     except NotMeasurable as reason:

@@ -68,6 +68,10 @@ def _rows(name: str, content: Mapping[str, Any]) -> Iterator[Row]:
         yield name, "", "not measured", "", content["not_measured"]
     elif name == "parzen":
         yield from _likelihood_rows("parzen", content)
+        for number, fold in enumerate(content.get("folds", []), start=1):
+            seen = f", {fold['seen']} of {fold['test_points']} test images seen in training" if fold.get("seen") else ""
+            value = f"{fold['nats']:.1f} ± {fold['standard_error']:.1f} nats"
+            yield "", f"fold {number}", "likelihood", value, f"σ {fold['bandwidth']:.4g}{seen}"
         if "redraws" in content:
             again = content["redraws"]
             yield "", "", "deviation", f"{again['deviation']:.2f}", f"over {again['n'] + 1} draws"

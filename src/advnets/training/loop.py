@@ -95,6 +95,7 @@ def _train(
     report: Callable[[Progress], None],
     validate: Validate,
 ) -> tuple[str, int]:
+    check_device(config)
     torch.set_flush_denormal(True)  # denormals in the velocities of dead units more than halve the speed
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
     _check_reach(config, data)
@@ -169,6 +170,17 @@ def _play(
     if not _picture_file(run, game.step).exists():  # killed between the last checkpoint and its picture
         _picture(game, data, run)
     return "finished" if game.step >= train.steps else "interrupted"
+
+
+def check_device(config: Config) -> None:
+    """Raise InputError for a device that torch does not find here."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(config.train.device, True):
+        names = ", ".join(["auto", "cpu", *(name for name, is_there in there.items() if is_there)])
+        raise InputError(
+            f"--train.device is {config.train.device}, which torch does not find here, allowed: {names}; "
+            "leave it out, or install the torch build for that device"
+        )
 
 
 def _required(config: Config, validate: Validate | None) -> Validate:
