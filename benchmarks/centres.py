@@ -5,7 +5,8 @@
 The centres are MNIST training images with Gaussian noise of sd .1, made anew block by block with every loop; all of
 them would take 31 GB. `streamed` scores test images under all of them at once, in one `log_likelihoods` over ten
 bandwidths; `parts` scores the same points under ten windows of a tenth each, and joins these by log-sum-exp; `direct`
-is the formula for two points in numpy. The three have to agree. Peak memory is that of the whole process, data and torch included.
+is the formula for two points in numpy. The three have to agree. Peak memory is that of the whole
+process, data and torch included.
 """
 
 import argparse
