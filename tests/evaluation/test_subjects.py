@@ -1,11 +1,16 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from advnets.config import DataConfig
+from advnets.config import Config, DataConfig
 from advnets.data import load
+from advnets.data.scaling import contrast
 from advnets.errors import InputError
+from advnets.evaluation import subjects
 from advnets.evaluation.subjects import of_file
+from advnets.runs import Run
 
 DIGITS = DataConfig("digits")
 
@@ -44,6 +49,23 @@ def test_a_folder_of_pictures_is_read_in_the_order_of_names(tmp_path, digits):
     for index, image in enumerate(x):
         Image.fromarray(image).convert("RGB").save(tmp_path / f"{index}.png")  # grey data want grey pictures
     np.testing.assert_allclose(of_file(tmp_path, DIGITS, digits).draw(3, 0)[:, 0], x / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [True, False])
+def test_pictures_get_the_contrast_of_the_data(tmp_path, unit):
+    config = DataConfig("digits", scaling="contrast")
+    x = images() if unit else 5 * images() - 3
+    np.save(tmp_path / "x.npy", x)
+    drawn = of_file(tmp_path / "x.npy", config, load(config)).draw(6, 0)
+    np.testing.assert_allclose(np.linalg.norm(drawn.reshape(6, -1), axis=1), 55, rtol=1e-5)
+    np.testing.assert_allclose(drawn, contrast(x[:, None], 55.0), atol=1e-4)
+
+
+def test_a_generator_of_what_is_no_number_is_refused(tmp_path, monkeypatch):
+    sampler = SimpleNamespace(config=Config(), step=3, weights="generator", draw=lambda n, seed: np.full((n, 2), np.nan))
+    monkeypatch.setattr(subjects, "load_sampler", lambda *arguments: sampler)
+    with pytest.raises(InputError, match=r"not finite at step 3.*--step"):
+        subjects.of_run(Run(tmp_path)).draw(4, 0)
 
 
 def test_vectors_stay_in_the_data_s_units(tmp_path):

@@ -147,9 +147,11 @@ def validator(config: Config, data: DataSet, samples: int = 10_000) -> Callable[
     validation = HeldOut.of(data).validation[:VALIDATION_POINTS]
 
     def score(net: nn.Module) -> float:
-        window = ParzenWindow("fine", validation_points=VALIDATION_POINTS)
+        window, centres = ParzenWindow("fine"), flat(data.scaling.undo(generate(net, latents)))
+        if not np.isfinite(centres).all():
+            return _WORST
         try:
-            window.fit(flat(data.scaling.undo(generate(net, latents))), validation=validation)
+            window.fit(centres, validation=validation)
         except NotMeasurable:
             return _WORST
         return window.score(validation)
