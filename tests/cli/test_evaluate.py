@@ -24,6 +24,10 @@ def test_a_run_is_scored_by_the_contract_s_keys(advnets, trained):
     assert {"nats", "standard_error", "bandwidth", "grid", "centres", "test_points"} <= {*result["parzen"]}
     assert {"training_images", "kmeans", "gaussian", "gaussian_mixture", "test_images"} == {*result["references"]}
     assert {"parzen", "references", "fid", "kid", "precision_recall", "protocol", "subject"} <= {*result}
+    assert "ais" not in result  # takes minutes: only where it is asked for
+    assert (
+        result["fid"]["pixels"]["zero"]["value"] > 0.01
+    )  # training against test data, not test data against themselves
     assert result["subject"] == {"run": "run", "recipe": "digits", "seed": 0, "step": 20, "weights": "average"}
     assert json.loads((trained / "evaluation.json").read_text()) == result
     assert "NaN" not in done.out and "Infinity" not in done.out
@@ -41,16 +45,17 @@ def test_the_table_and_the_page_hold_every_measure(advnets, trained):
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others(advnets, trained):
-    line = "evaluate run --json --samples 200 --redraws 0 --metrics parzen kid --seed "
+    line = "evaluate run --json --samples 200 --redraws 0 --metrics parzen fid --seed "
     first, again, other = (json.loads(advnets(line + seed).out) for seed in ("1", "1", "2"))
     assert first == again
     assert first["parzen"]["nats"] != other["parzen"]["nats"]
+    assert first["fid"]["pixels"]["value"] != other["fid"]["pixels"]["value"]
 
 
 def test_samples_of_another_program_are_scored_and_nothing_is_written(advnets, samples, tmp_path):
     done = advnets("evaluate samples.npz --data digits --json --metrics parzen duplicates")
     result = json.loads(done.out)
-    assert result["parzen"]["centres"] == 500
+    assert result["parzen"]["centres"] == result["protocol"]["samples"] == 500
     assert "redraws" not in result["parzen"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["samples.npz"]
 

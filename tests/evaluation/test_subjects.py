@@ -62,7 +62,9 @@ def test_pictures_get_the_contrast_of_the_data(tmp_path, unit):
 
 
 def test_a_generator_of_what_is_no_number_is_refused(tmp_path, monkeypatch):
-    sampler = SimpleNamespace(config=Config(), step=3, weights="generator", draw=lambda n, seed: np.full((n, 2), np.nan))
+    sampler = SimpleNamespace(
+        config=Config(), step=3, weights="generator", draw=lambda n, seed: np.full((n, 2), np.nan)
+    )
     monkeypatch.setattr(subjects, "load_sampler", lambda *arguments: sampler)
     with pytest.raises(InputError, match=r"not finite at step 3.*--step"):
         subjects.of_run(Run(tmp_path)).draw(4, 0)
