@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "score a run, or samples made by any program",
         "recipes": "list the presets: data, nets, parameters, the paper's numbers",
         "data": "list, describe and fetch data sets",
+        "reproduce": "the paper's theory, figures and table, computed anew",
         "runs": "list, show and compare runs",
         "cite": "print BibTeX for what a run used",
     }
