@@ -33,6 +33,8 @@ def test_json_round_trip(train):
     ("name", "value"),
     [
         ("train.k", 0),
+        ("train.generator_steps", 0),
+        ("train.keep_every", -1),
         ("train.batch_size", 0),
         ("train.steps", 0),
         ("train.learning_rate", 0.0),
@@ -63,6 +65,7 @@ def test_out_of_range_names_the_field_the_value_and_the_range(name, value):
     ("changes", "word"),
     [
         ({"train.mode": "released", "train.k": 2}, "--mode paper"),
+        ({"train.mode": "released", "train.generator_steps": 2}, "--mode paper"),
         ({"noise.low": 2.0, "noise.high": 1.0}, "--noise.low"),
         ({"train.non_saturating_weight": 0.0}, "at least one above 0"),
         ({"generator.maps": (2, 3, 3)}, "--generator.hidden"),

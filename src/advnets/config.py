@@ -12,7 +12,7 @@ from advnets.errors import InputError
 
 _EVERY = ("train.sample_every", "train.checkpoint_every", "train.keep_every", "train.validate_every")
 FREE_ON_RESUME = ("train.steps", *_EVERY, "train.device")
-ADDED: dict[str, Any] = {"train.validate_every": 0, "train.keep_every": 0}
+ADDED: dict[str, Any] = {"train.validate_every": 0, "train.keep_every": 0, "train.generator_steps": 1}
 """Settings that older runs do not hold, with what these did."""
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
@@ -153,6 +153,8 @@ class TrainConfig:
     """Data examples, and as many fakes, a minibatch."""
     k: int = 1
     """Discriminator updates before each generator update (Algorithm 1); 1 in released mode."""
+    generator_steps: int = 1
+    """Generator updates in each step; more than 1, in paper mode only, invites the Helvetica scenario."""
     minimax_weight: float = 0.0
     """Weight of log(1 - D(G(z))) in the generator's loss."""
     non_saturating_weight: float = 1.0
@@ -312,6 +314,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "train.steps": (lambda v: v >= 1, "1 or more"),
     "train.batch_size": (lambda v: v >= 1, "1 or more"),
     "train.k": (lambda v: v >= 1, "1 or more"),
+    "train.generator_steps": (lambda v: v >= 1, "1 or more"),
     "train.minimax_weight": (lambda v: v >= 0, "0 or more"),
     "train.non_saturating_weight": (lambda v: v >= 0, "0 or more"),
     "train.learning_rate": (lambda v: v > 0, "a number above 0"),
@@ -362,6 +365,11 @@ def _check_together(config: Config) -> None:
         )
     if train.mode == "released" and train.k != 1:
         raise InputError(f"--train.k is {train.k}, allowed in released mode: 1; for k updates add --mode paper")
+    if train.mode == "released" and train.generator_steps != 1:
+        raise InputError(
+            f"--train.generator_steps is {train.generator_steps}, allowed in released mode: 1; "
+            "for more add --mode paper"
+        )
     if config.generator.maps and (config.generator.max_column_norm or config.generator.output_sparse):
         raise InputError(
             "--generator.max_column_norm or --generator.output_sparse is set for a transposed convolution, allowed: "

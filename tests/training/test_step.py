@@ -139,6 +139,23 @@ def test_paper_step_draws_fresh_noise_and_fresh_data_for_every_update(monkeypatc
     assert all(not torch.equal(a, b) for i, a in enumerate(noises) for b in noises[:i])
 
 
+def test_generator_steps_are_updates_of_g_on_fresh_noise_against_the_same_d(monkeypatch):
+    game, batches = game_of(tiny(mode="paper", generator_steps=3), data())
+    noises, moves = [], []
+    draw, update = type(game).noise, type(game).update
+    monkeypatch.setattr(type(game), "noise", lambda self, count: noises.append(draw(self, count)) or noises[-1])
+
+    def told(self, player, *rest, **options):
+        moves.append("G" if player is self.generator else "D")
+        update(self, player, *rest, **options)
+
+    monkeypatch.setattr(type(game), "update", told)
+    paper_step(game, batches)
+    assert moves == ["D", "G", "G", "G"]
+    assert all(not torch.equal(a, b) for i, a in enumerate(noises) for b in noises[:i]) and len(noises) == 4
+    assert all(parameter.requires_grad for parameter in game.discriminator.net.parameters())
+
+
 @pytest.mark.parametrize("mode", STEPS)
 def test_measures_carry_the_right_names(mode):
     """D(x) is the data's: the 2014 code had the two exchanged."""

@@ -13,7 +13,10 @@ _SMALLEST_SEED = 1e-20  # far under the rounding of any gradient it is added to,
 
 
 def paper_step(game: Game, batches: Batches) -> None:
-    """Algorithm 1: k ascents of D on V, each on fresh noise, then one descent of G on fresh noise."""
+    """Algorithm 1: k ascents of D on V, each on fresh noise, then one descent of G on fresh noise.
+
+    More descents of G (`generator_steps`) are no part of it: they let G run ahead of D, the Helvetica scenario.
+    """
     train, generator, discriminator = game.config.train, game.generator.net, game.discriminator.net
     for update in range(train.k):
         real = batches[game.stage_step * train.k + update]
@@ -25,12 +28,13 @@ def paper_step(game: Game, batches: Batches) -> None:
         loss.backward()
         game.update(game.discriminator, batches.per_epoch, again=update > 0)
     discriminator.requires_grad_(False)
-    with game.autocast():
-        fake_logits_new = discriminator(generator(game.noise(len(real)), game.random), game.random)
-        g_loss = objectives.generator_loss(fake_logits_new, train.minimax_weight, train.non_saturating_weight).mean()
-    g_loss.backward()
+    for update in range(train.generator_steps):
+        with game.autocast():
+            logits = discriminator(generator(game.noise(len(real)), game.random), game.random)
+            g_loss = objectives.generator_loss(logits, train.minimax_weight, train.non_saturating_weight).mean()
+        g_loss.backward()
+        game.update(game.generator, batches.per_epoch, again=update > 0)
     discriminator.requires_grad_(True)
-    game.update(game.generator, batches.per_epoch)
     measure(game, real_logits.detach(), fake_logits.detach(), loss.detach(), g_loss.detach())
 
 
