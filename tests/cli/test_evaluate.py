@@ -24,7 +24,7 @@ def test_a_run_is_scored_by_the_contract_s_keys(advnets, trained):
     assert {"nats", "standard_error", "bandwidth", "grid", "centres", "test_points"} <= {*result["parzen"]}
     assert {"training_images", "kmeans", "gaussian", "gaussian_mixture", "test_images"} == {*result["references"]}
     assert {"parzen", "references", "fid", "kid", "precision_recall", "protocol", "subject"} <= {*result}
-    assert "ais" not in result  # takes minutes: only where it is asked for
+    assert not {"ais", "modes"} & {*result}  # minutes long, and senseless here: only where they are asked for
     assert (
         result["fid"]["pixels"]["zero"]["value"] > 0.01
     )  # training against test data, not test data against themselves
@@ -119,6 +119,17 @@ def test_a_small_labelled_folder_is_scored_to_the_end(advnets, tmp_path):
     done = advnets("evaluate samples.npy --data mine --json")
     assert done.status == 0, done.err
     assert "hold out more" in json.loads(done.out)["classes"]["not_measured"]
+
+
+def test_points_of_a_toy_have_modes_and_no_classes(advnets, tmp_path):
+    angle = np.arange(300) * 2 * np.pi / 8
+    np.save(
+        tmp_path / "x.npy",
+        np.stack([np.cos(angle), np.sin(angle)], 1) + np.random.default_rng(0).normal(0, 0.01, (300, 2)),
+    )
+    result = json.loads(advnets("evaluate x.npy --data ring --samples 300 --json").out)
+    assert result["modes"]["covered"] == 8
+    assert not {"ais", "classes"} & {*result}
 
 
 def test_a_measure_that_makes_no_sense_says_so_where_it_was_asked_for(advnets, samples):

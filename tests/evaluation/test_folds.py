@@ -84,3 +84,6 @@ def test_samples_are_scored_in_every_fold_and_so_are_the_references(faces):
     assert result["references"]["test_images"]["nats"] > result["references"]["training_images"]["nats"]
     assert result["protocol"]["folds"] == 5
     assert [point["centres"] for point in result["parzen"]["curve"]] == [100, 300]
+    assert "seen" not in result["parzen"]["folds"][0]  # nobody knows what made samples in a file
+    own = evaluate(dataclasses.replace(subject, sampler=object()), data, plan, folds=gathered)
+    assert [fold["seen"] for fold in own["parzen"]["folds"]] == list(gathered.seen)

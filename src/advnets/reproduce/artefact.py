@@ -1,13 +1,14 @@
 """What every artefact is given, and what it gives back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from advnets.config import DataConfig
 from advnets.data import DataSet, load
-from advnets.training import Progress
+from advnets.evaluation.progress import Report, silent
+from advnets.training import Outcome, train
 
 Budget = Literal["quick", "full"]
 """quick: minutes on two cores; full: as long as the paper's experiment takes."""
@@ -26,19 +27,19 @@ class Plan:
     """A file of faces in the layout of TFD, to stand in for it under a name of its own."""
     load: Callable[[DataConfig], DataSet] = load
     """Reads a data set."""
+    train: Callable[..., Outcome] = train
+    """Trains a run: advnets.training.train, or the same with a display around it."""
     say: Callable[[str], None] = lambda line: None
     """Told in a line what is being done."""
-    report: Callable[[Progress], None] = lambda progress: None
-    """Told after every training step."""
-    stop: Callable[[], bool] = lambda: False
-    """Whether to stop training, with a checkpoint written."""
+    progress: Callable[[str], Report] = lambda name: silent
+    """Given the name of what takes long, returns whom to tell how far it is."""
 
 
 @dataclass(frozen=True)
 class Artefact:
     """What was reproduced."""
 
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     """A table for people, its head first."""
     summary: dict[str, Any]
     """The same and more, as plain JSON values."""

@@ -1,8 +1,7 @@
 """The game behind figure 1: a density on the line, one uniform z, both densities known at every step."""
 
-import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,7 @@ from advnets.training.step import paper_step
 
 Floats = NDArray[np.float64]
 
-CONTRAST = 0.6
+CONTRAST = 0.5
 HALF_WIDTH = 1 / math.sqrt(1 / 3 - 2 * CONTRAST / math.pi**2)  # where the standard deviation is 1
 EXAMPLES = 2**17
 SWING = 0.3
@@ -36,7 +35,7 @@ CONFIG = Config(
         output_bias="zero",
         init_range=0.5,
     ),
-    discriminator=DiscriminatorConfig(hidden=(64, 64), pieces=3, keep=(1.0,), init_range=0.3),
+    discriminator=DiscriminatorConfig(hidden=(64, 64), pieces=5, keep=(1.0,), init_range=0.3),
     train=TrainConfig(mode="paper", batch_size=512, optimiser="adam", decay_per_update=1.0, device="cpu"),
 )
 Z = np.linspace(CONFIG.noise.low, CONFIG.noise.high, 2001)
@@ -53,15 +52,17 @@ class Phase:
     """(0, 0) holds G fixed, so that the steps are the inner loop over D."""
     discriminator_rates: tuple[float, float]
     """(0, 0) holds D fixed."""
+    frames: int
+    """States to look at on the way."""
     extra: int = 0
     """Further steps at the last rates, at most, until p_g is off by SWING."""
 
 
 PHASES = (
-    Phase("a", 600, (1e-3, 1e-3), (2e-3, 3e-3), extra=600),
-    Phase("b", 2000, (0, 0), (4e-3, 1e-4)),
-    Phase("c", 12, (1e-4, 1e-4), (0, 0)),
-    Phase("d", 4000, (7e-4, 1e-5), (4e-3, 1e-4)),
+    Phase("a", 700, (1e-3, 1e-3), (2e-3, 3e-3), frames=14, extra=600),
+    Phase("b", 1500, (0, 0), (1e-2, 1e-4), frames=10),
+    Phase("c", 14, (1e-4, 1e-4), (0, 0), frames=6),
+    Phase("d", 4000, (7e-4, 1e-5), (4e-3, 1e-4), frames=20),
 )
 
 
@@ -158,14 +159,30 @@ def start(config: Config) -> tuple[Game, Batches]:
 
 
 def play(game: Game, batches: Batches, phase: Phase) -> Iterator[State]:
-    """Train through one phase by Algorithm 1; yields the state after every step.
+    """Train through one phase by Algorithm 1; yields the state of about `frames` steps, the last one included.
 
     The player whose rate is 0 stays where it is: with G's at 0 the steps are the algorithm's inner loop, k = steps.
     """
-    for step in range(phase.steps + phase.extra):
-        share = min(step / max(phase.steps - 1, 1), 1.0)
+    every = max(phase.steps // phase.frames, 1)
+    for step in range(1, phase.steps + phase.extra + 1):
+        share = min((step - 1) / max(phase.steps - 1, 1), 1.0)
         game.generator.initial_rate = _between(phase.generator_rates, share)
         game.discriminator.initial_rate = _between(phase.discriminator_rates, share)
         paper_step(game, batches)
         game.step += 1
-        yield look(game, phase.panel)
+        if step >= phase.steps and (step == phase.steps + phase.extra or _off_centre(game)):
+            break
+        if step % every == 0:
+            yield look(game, phase.panel)
+    yield look(game, phase.panel)
+
+
+def _between(rates: tuple[float, float], share: float) -> float:
+    first, last = rates
+    return first * (last / first) ** share if first else 0.0
+
+
+def _off_centre(game: Game) -> bool:
+    with torch.no_grad():
+        x_of_z = game.generator.net(torch.from_numpy(Z).to(game.dtype)[:, None])
+    return abs(float(x_of_z.mean())) >= SWING
