@@ -9,6 +9,7 @@ import pytest
 
 from advnets.cli import settings
 from advnets.cli.main import COMMANDS
+from advnets.cli.reproduce import ARTEFACTS
 from advnets.data import CATALOGUE
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,10 @@ def code(cell: str) -> str:
 
 
 def test_the_map_covers_the_tags_built_so_far():
-    assert {row[0] for row in ROWS} == {"E1", "E1s", "A1", "N1", "X1", "X2"}
+    assert {row[0] for row in ROWS} == {
+        *("E1", "E1s", "A1", "N1", "X1", "X2", "P1", "P1b", "E4", "E5", "E6", "T1", "P2", "P2b"),
+        *("FIG1", "FIG2", "FIG3", "H", "TAB1"),
+    }
     assert all(len(row) == 6 and all(row) for row in ROWS)
 
 
@@ -43,5 +47,7 @@ def test_names_tests_and_commands_exist(row):
     assert words[0] == "advnets" and words[1] in COMMANDS
     if words[1] == "train":
         settings.fresh(settings.read(words[2:]), words[2:], lambda data: pytest.fail("needs no data"))
+    if words[1] == "reproduce":
+        assert words[2] in ARTEFACTS
     if words[1] == "data":
         assert words[3] in CATALOGUE

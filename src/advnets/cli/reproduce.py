@@ -1,10 +1,11 @@
 """`advnets reproduce`: the paper's theory, figures and table, computed anew."""
 
+import contextlib
 import functools
 import importlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from advnets.runs import Run
 
 if TYPE_CHECKING:
     from advnets.data import DataSet
+    from advnets.evaluation.progress import Report
     from advnets.reproduce.artefact import Artefact
     from advnets.training import Outcome
 
@@ -82,21 +84,24 @@ def run(tokens: list[str]) -> int:
 
 
 def _reproduce(arguments: Arguments) -> "Artefact":
-    """Make the artefact, with progress on stderr; a signal stops training at a checkpoint, and ends the command."""
-    from advnets.cli.interruption import catching
-    from advnets.cli.measuring import showing as measuring
+    """Make the artefact, with progress on stderr: either that of a training or that of measures."""
+    from advnets.cli.measuring import showing
     from advnets.data import load
     from advnets.reproduce.artefact import Plan
 
     module = importlib.import_module(f"advnets.reproduce.{arguments.artefact}")
-    with catching() as interruption, measuring() as progress:
+    with contextlib.ExitStack() as display:
+        shown: list[Callable[[str], Report]] = []
+
+        def progress(name: str) -> "Report":
+            if not shown:
+                shown.append(display.enter_context(showing()))
+            return shown[0](name)
 
         def train(config: Config, data: "DataSet", target: Run, *, resume: bool) -> "Outcome":
-            from advnets.cli.progress import showing
-            from advnets.training import train
-
-            with showing(target) as report:
-                return train(config, data, target, resume=resume, stop=interruption, report=report)
+            display.close()
+            shown.clear()
+            return _train(config, data, target, resume=resume)
 
         plan = Plan(
             arguments.out,
@@ -110,6 +115,16 @@ def _reproduce(arguments: Arguments) -> "Artefact":
         )
         made: Artefact = module.reproduce(plan)
     return made
+
+
+def _train(config: Config, data: "DataSet", target: Run, *, resume: bool) -> "Outcome":
+    """Train with a display; a first signal stops at the next step with a checkpoint written."""
+    from advnets.cli.interruption import catching
+    from advnets.cli.progress import showing
+    from advnets.training import train
+
+    with catching() as interruption, showing(target) as report:
+        return train(config, data, target, resume=resume, stop=interruption, report=report)
 
 
 def _say(line: str) -> None:

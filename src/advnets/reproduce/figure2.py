@@ -1,6 +1,5 @@
 """Figure 2: samples, drawn at random, with the nearest training examples of the samples in the last column but one."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from advnets.evaluation.likelihood import flat
 from advnets.evaluation.neighbours import matrices, nearest
 from advnets.reproduce import drawing
 from advnets.reproduce.artefact import Artefact, Budget, Plan
-from advnets.reproduce.runs import trained
+from advnets.reproduce.runs import lasting, of_faces, trained
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 
@@ -49,16 +48,9 @@ def reproduce(plan: Plan) -> Artefact:
         if recipe == "tfd" and find("tfd") is None:
             left_out[recipe] = "needs your own TFD_48x48.mat: advnets data info tfd"
             continue
-        config = recipes.get(recipe)
-        steps = STEPS[plan.budget][recipe]
-        train = dataclasses.replace(
-            config.train, steps=steps, checkpoint_every=min(1_000, steps), sample_every=max(1, steps // 5)
-        )
-        second = config.second_stage
-        if second is not None:
-            second = dataclasses.replace(second, after=max(1, round(second.after / config.train.steps * steps)))
+        config = of_faces() if recipe == "tfd" else recipes.get(recipe)
         data = plan.load(config.data)
-        run = trained(plan, dataclasses.replace(config, train=train, second_stage=second), data)
+        run = trained(plan, lasting(config, STEPS[plan.budget][recipe]), data)
         panels.append(panel(run, data, NAMES[recipe]))
     files = drawing.save(draw(panels), plan.folder / "figure2.png")
     rows = [("panel", "what", "distance to the neighbour"), *((p.name, _one_line(p.caption), _mean(p)) for p in panels)]

@@ -1,10 +1,41 @@
 """Runs that artefacts are made of: trained where they are missing, gone on with where they are short."""
 
+import dataclasses
+from pathlib import Path
+
+from advnets import recipes
 from advnets.config import Config
 from advnets.data import DataSet
 from advnets.errors import InputError
 from advnets.reproduce.artefact import Plan
 from advnets.runs import Run
+
+
+def lasting(base: Config, steps: int, *, seed: int = 0, keep_every: int = 0) -> Config:
+    """Return a configuration of so many steps, for one seed, with checkpoints kept for good every `keep_every`.
+
+    A second stage begins at the same share of the steps. Its run cannot be made longer later, so that a shorter one
+    than the recipe's has a name of its own.
+    """
+    train = dataclasses.replace(
+        base.train,
+        steps=steps,
+        keep_every=keep_every,
+        checkpoint_every=min(1_000, keep_every or steps),
+        sample_every=max(1, steps // 5),
+    )
+    second, name = base.second_stage, base.recipe
+    if second is not None and steps != base.train.steps:
+        after = max(1, round(second.after / base.train.steps * steps))
+        second, name = dataclasses.replace(second, after=after), f"{name}-{steps}-steps"
+    return dataclasses.replace(base, recipe=name, seed=seed, train=train, second_stage=second)
+
+
+def of_faces(file: Path | None = None) -> Config:
+    """Return the recipe `tfd`, trained on unlabelled images alone; `file` holds other faces in the layout of TFD."""
+    base = recipes.get("tfd")
+    data = dataclasses.replace(base.data, name=str(file.absolute()) if file else base.data.name, fold=0)
+    return dataclasses.replace(base, recipe="faces" if file else "tfd", data=data)
 
 
 def trained(plan: Plan, config: Config, data: DataSet) -> Run:

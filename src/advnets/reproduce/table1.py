@@ -1,6 +1,5 @@
 """Table 1, the row of adversarial nets: trained here, chosen on validation data, scored by both bandwidth grids."""
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from advnets.evaluation.likelihood import HeldOut
 from advnets.evaluation.references import references
 from advnets.reproduce.artefact import Artefact, Budget, Plan
 from advnets.reproduce.curves import SAMPLES, tested, validation_curve, weights_of
-from advnets.reproduce.runs import trained
+from advnets.reproduce.runs import lasting, of_faces, trained
 from advnets.runs import Run
 
 PAPER = {"mnist": (225.0, 2.0), "tfd": (2057.0, 26.0)}
@@ -58,13 +57,7 @@ def _faces(plan: Plan, file: Path | None) -> Found:
     """The column of the user's TFD, or of other faces in its layout, whose numbers never stand for TFD's."""
     if file is None and find("tfd") is None:
         return {"not_measured": "needs your own TFD_48x48.mat: advnets data info tfd"}
-    length, config = LENGTHS[plan.budget]["tfd"], recipes.get("tfd")
-    data = dataclasses.replace(config.data, name=str(file) if file else "tfd", fold=0)
-    assert config.second_stage is not None  # the recipe has two
-    share = config.second_stage.after / config.train.steps
-    second = dataclasses.replace(config.second_stage, after=round(share * length.steps))
-    name = "faces" if file else "tfd"
-    return column(plan, dataclasses.replace(config, recipe=name, data=data, second_stage=second), length)
+    return column(plan, of_faces(file), LENGTHS[plan.budget]["tfd"])
 
 
 def column(plan: Plan, base: Config, length: Length) -> Found:
@@ -74,15 +67,8 @@ def column(plan: Plan, base: Config, length: Length) -> Found:
     held_out = gathered.held_out if gathered else (HeldOut.of(data),)
     seeds = []
     for seed in range(plan.seeds or length.seeds):
-        train = dataclasses.replace(
-            base.train,
-            steps=length.steps,
-            keep_every=length.keep_every,
-            checkpoint_every=min(1_000, length.keep_every),
-            sample_every=length.keep_every,
-        )
-        run = trained(plan, dataclasses.replace(base, seed=seed, train=train), data)
-        epoch = len(data.train.x) // train.batch_size
+        run = trained(plan, lasting(base, length.steps, seed=seed, keep_every=length.keep_every), data)
+        epoch = len(data.train.x) // base.train.batch_size
         fixed = [at * epoch for at in EPOCHS if at * epoch % length.keep_every == 0 and at * epoch <= length.steps]
         seeds.append({"seed": seed, **_scored(plan, run, HeldOut.of(data), held_out, length, fixed)})
     shared, parts = (gathered.shared, gathered.held_out) if gathered else (data, ())

@@ -1,0 +1,83 @@
+import dataclasses
+import json
+
+import pytest
+
+from advnets import recipes
+from advnets.cli.main import main
+from advnets.config import check
+from advnets.data import load
+from advnets.reproduce import theory
+from advnets.reproduce.artefact import Artefact
+from advnets.reproduce.runs import lasting, of_faces, trained
+from advnets.runs import Run
+
+
+@pytest.mark.parametrize("recipe", ["mnist", "tfd", "cifar10-conv"])
+@pytest.mark.parametrize("steps", [1, 20, 72_600])
+def test_shorter_runs_are_allowed_and_a_second_stage_keeps_its_share(recipe, steps):
+    base = recipes.get(recipe)
+    config = check(lasting(base, steps, seed=3, keep_every=steps))
+    assert (config.seed, config.train.steps) == (3, steps)
+    if base.second_stage:
+        share = config.second_stage.after / steps
+        assert share == pytest.approx(base.second_stage.after / base.train.steps, abs=0.5 / steps + 0.01) or steps == 1
+        assert (config.recipe == recipe) == (steps == base.train.steps)  # its run could not be made longer
+    else:
+        assert config.recipe == recipe
+
+
+def test_faces_are_not_called_tfd_and_no_fold_s_labelled_images_are_trained_on(tmp_path):
+    assert (of_faces().recipe, of_faces().data.name, of_faces().data.fold) == ("tfd", "tfd", 0)
+    other = of_faces(tmp_path / "faces.mat")
+    assert other.recipe == "faces" and other.data.name == str(tmp_path / "faces.mat")
+
+
+@pytest.fixture
+def artefact(monkeypatch):
+    """In the place of the theory: a tiny run, then something that takes a while."""
+
+    def reproduce(plan):
+        base = recipes.get("digits")
+        small = dataclasses.replace(
+            base,
+            generator=dataclasses.replace(base.generator, hidden=(8,), activations=("rectifier",)),
+            discriminator=dataclasses.replace(base.discriminator, hidden=(4,)),
+        )
+        plan.progress("before")(1, 2)
+        run = trained(plan, lasting(small, 6 if plan.budget == "quick" else 9), load(base.data))
+        plan.progress("after")(1, 2)
+        return Artefact([("step",), (str(run.checkpoint_steps()[-1]),)], {"step": run.checkpoint_steps()[-1]})
+
+    monkeypatch.setattr(theory, "reproduce", reproduce)
+
+
+def test_the_command_trains_and_goes_on_with_what_is_there(artefact, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for budget, step in (("quick", 6), ("full", 9), ("full", 9)):
+        assert main(["reproduce", "theory", "--budget", budget, "--json"]) == 0
+        shown = capsys.readouterr()
+        assert json.loads(shown.out) == {"step": step}
+        assert ("going on with reproduced/runs/digits-seed0 at step 6 of 9" in shown.err) == (
+            budget == "full" and "run " in shown.err
+        )
+    assert Run(tmp_path / "reproduced" / "runs" / "digits-seed0").status()["state"] == "finished"
+
+
+def test_a_stopped_command_ends_as_interrupted_with_a_checkpoint(artefact, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("advnets.cli.interruption.Interruption.__call__", lambda self: True)
+        assert main(["reproduce", "theory"]) == 130
+    assert Run(tmp_path / "reproduced" / "runs" / "digits-seed0").checkpoint_steps() == [1]
+    assert main(["reproduce", "theory"]) == 0
+    assert "at step 1 of 6" in capsys.readouterr().err
+
+
+def test_a_run_folder_with_other_settings_is_refused_in_one_line(artefact, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "digits", "--steps", "2", "--out", "reproduced/runs/digits-seed0"]) == 0
+    capsys.readouterr()
+    assert main(["reproduce", "theory"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("advnets: error:") and "generator.hidden is 256 256 in the run and 8 here" in error
