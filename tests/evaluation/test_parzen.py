@@ -191,3 +191,18 @@ def test_float32_data_are_computed_in_float64():
 
 def test_follows_scikit_learn_s_conventions():
     check_estimator(ParzenWindow(), on_skip=None)
+
+
+@pytest.mark.parametrize(("n", "d"), [(700, 1), (700, 3), (2500, 64)])
+def test_leaving_out_far_kernels_changes_nothing(n, d, monkeypatch):
+    rng = np.random.default_rng(0)
+    centres, points = rng.normal(0, 1, (n, d)), rng.normal(0, 3, (60, d))
+    widths = np.logspace(-3, 2, 25)
+    found = {}
+    for few in (0.0, 0.3, 2.0):  # never, as it is, always
+        monkeypatch.setattr(kernels, "_FEW", few)
+        found[few] = ParzenWindow(1.0).fit(centres).log_likelihoods(points, widths)
+    np.testing.assert_allclose(found[0.3], found[0.0], rtol=1e-13)
+    np.testing.assert_allclose(found[2.0], found[0.0], rtol=1e-13)
+    expected = [parzen_log_likelihoods(centres, points, width) for width in widths]
+    np.testing.assert_allclose(found[0.3], expected, rtol=1e-9)

@@ -56,6 +56,7 @@ def test_discrete_laws_are_sums():
 def test_a_grid_becomes_a_discrete_law_with_the_same_moments():
     law = theory.grid(X, LAWS["mixture"][1])
     assert theory.expectation(lambda x: x, law) == pytest.approx(0.2 * -1 + 0.8 * 2, abs=1e-6)
+    np.testing.assert_allclose(theory.grid([0, 1, 2], [1, 1, 1])([0, 1, 2]), [0.25, 0.5, 0.25])
     uneven = np.sort(np.random.default_rng(0).uniform(0, 1, 4000))
     assert theory.expectation(lambda x: x, theory.grid(uneven, 2 * uneven)) == pytest.approx(2 / 3, abs=1e-3)
 
