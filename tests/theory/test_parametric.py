@@ -60,3 +60,11 @@ def test_minimax_gradients_fade_as_d_improves_and_the_others_do_not():
     assert others == sorted(others)
     for (minimax, other), sharpness in zip(pulls, (0.01, 0.1, 0.3, 1.0), strict=True):
         assert minimax + other == pytest.approx(6 * sharpness)  # E[D] + E[1 − D] = 1
+
+
+@pytest.mark.parametrize("theta", [(-2.0, 2.0), (2.0, -2.0), (1.0, 1.2)])
+def test_the_curvature_is_that_of_c_by_second_differences(theta):
+    theta, h = np.array(theta), 1e-3
+    here = GAME.criterion(theta)
+    trace = sum((GAME.criterion(theta + e) + GAME.criterion(theta - e) - 2 * here) / h**2 for e in h * np.eye(2))
+    assert GAME.curvature(theta).sum() == pytest.approx(trace, rel=1e-3)
