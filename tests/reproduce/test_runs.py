@@ -69,6 +69,7 @@ def test_a_stopped_command_ends_as_interrupted_with_a_checkpoint(artefact, tmp_p
     with monkeypatch.context() as patch:
         patch.setattr("advnets.cli.interruption.Interruption.__call__", lambda self: True)
         assert main(["reproduce", "theory"]) == 130
+    assert "stopped at step 1 with a checkpoint; give the same command again" in capsys.readouterr().err
     assert Run(tmp_path / "reproduced" / "runs" / "digits-seed0").checkpoint_steps() == [1]
     assert main(["reproduce", "theory"]) == 0
     assert "at step 1 of 6" in capsys.readouterr().err

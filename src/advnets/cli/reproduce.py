@@ -124,7 +124,10 @@ def _train(config: Config, data: "DataSet", target: Run, *, resume: bool) -> "Ou
     from advnets.training import train
 
     with catching() as interruption, showing(target) as report:
-        return train(config, data, target, resume=resume, stop=interruption, report=report)
+        outcome = train(config, data, target, resume=resume, stop=interruption, report=report)
+    if outcome.state == "interrupted":
+        _say(f"stopped at step {outcome.step} with a checkpoint; give the same command again to go on")
+    return outcome
 
 
 def _say(line: str) -> None:

@@ -5,6 +5,7 @@ Above the score of real training images this measure rewards smoothing, not qual
 """
 
 import contextlib
+import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -104,10 +105,15 @@ def references(
     folds = tuple(held_out) or (HeldOut.of(data),)
 
     def row(name: str) -> dict[str, Any]:
-        key = (VERSION, name, data.fingerprint, samples, *([len(folds)] if len(folds) > 1 else []))
+        key = (VERSION, name, data.fingerprint, samples, *(_digest(folds) if len(folds) > 1 else ()))
         return kept("references", key, lambda: _row(data, folds, samples, name, progress(f"reference {name}")))
 
     return {name: row(name) for name in names}
+
+
+def _digest(folds: Sequence[HeldOut]) -> tuple[str, ...]:
+    """What the folds hold out: the fingerprint of a data set tells that of its own fold only."""
+    return tuple(hashlib.sha256(np.ascontiguousarray(fold.test)).hexdigest() for fold in folds)
 
 
 def _row(data: DataSet, held_out: Sequence[HeldOut], samples: int, name: str, report: Report) -> dict[str, Any]:
