@@ -113,7 +113,7 @@ def references(
 
 def _digest(folds: Sequence[HeldOut]) -> tuple[str, ...]:
     """What the folds hold out: the fingerprint of a data set tells that of its own fold only."""
-    return tuple(hashlib.sha256(np.ascontiguousarray(fold.test)).hexdigest() for fold in folds)
+    return tuple(hashlib.sha256(fold.test.tobytes()).hexdigest() for fold in folds)
 
 
 def _row(data: DataSet, held_out: Sequence[HeldOut], samples: int, name: str, report: Report) -> dict[str, Any]:
