@@ -49,7 +49,19 @@ def theory() -> Iterator[list[str]]:
         yield [one["tag"], claim, computed, f"{one['residual']:.0e}"]
 
 
-TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {"figure1": figure1, "helvetica": helvetica, "theory": theory}
+def epochs() -> Iterator[list[str]]:
+    yield ["epochs", "weights", "validation", "test, fine grid", "test, legacy grid"]
+    for one in read("mnist-epochs.json")["rows"]:
+        grids = (f"{one[grid]['nats']:.1f} ± {one[grid]['standard_error']:.1f}" for grid in ("fine", "legacy"))
+        yield [str(one["epoch"]), one["weights"], f"{one['validation_nats']:.1f}", *grids]
+
+
+TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
+    "epochs": epochs,
+    "figure1": figure1,
+    "helvetica": helvetica,
+    "theory": theory,
+}
 
 
 def table(name: str) -> str:
