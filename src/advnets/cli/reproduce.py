@@ -43,9 +43,18 @@ ARTEFACTS: Mapping[str, str] = MappingProxyType(
 class Arguments:
     """Compute an artefact of the paper anew, ours beside theirs.
 
-    theory: every claim of section 4 with what was computed and its residual. figure1: a game on the line, D against D*.
-    figure2: random samples with nearest training examples. figure3: straight lines in z. helvetica: G ahead of D
-    collapses. table1: MNIST (TFD too, where your file is), the checkpoint chosen on validation data, scored both ways.
+    theory: every claim of section 4 with what was computed and its residual
+
+    figure1: a game on the line, D against D*
+
+    figure2: random samples with nearest training examples
+
+    figure3: digits along straight lines in z
+
+    helvetica: G trained too much for its D collapses
+
+    table1: MNIST, and TFD where your file is: the checkpoint chosen on validation data, scored by both grids
+
     Exit 1 where something does not come out as it has to.
     """
 

@@ -23,7 +23,7 @@ NAMES = {"mnist": "(a) MNIST", "tfd": "(b) TFD", "cifar10-fc": "(c) CIFAR-10, fu
 NAMES["cifar10-conv"] = "(d) CIFAR-10, convolutional"
 FRAMED = "Random draws, not picked. Framed: the training example nearest to the sample on its left."
 STEPS: dict[Budget, dict[str, int]] = {
-    "quick": {"mnist": 2_000, "cifar10-fc": 20, "cifar10-conv": 20, "tfd": 20},
+    "quick": {"mnist": 6_000, "cifar10-fc": 20, "cifar10-conv": 20, "tfd": 20},
     "full": {"mnist": 125_000, "cifar10-fc": 100_000, "cifar10-conv": 100_000, "tfd": 72_600},
 }
 

@@ -36,7 +36,7 @@ class Length:
 
 
 LENGTHS: dict[Budget, dict[str, Length]] = {
-    "quick": {"mnist": Length(2_000, 1, 1_000), "tfd": Length(40, 1, 20)},
+    "quick": {"mnist": Length(6_000, 1, 2_000), "tfd": Length(40, 1, 20)},
     "full": {"mnist": Length(125_000, 3, 5_000), "tfd": Length(72_600, 1, 4_840)},
 }
 
