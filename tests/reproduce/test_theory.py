@@ -62,3 +62,9 @@ def test_what_cannot_be_reproduced_is_refused_in_one_line(tmp_path, monkeypatch,
     assert "figure9" in error and "theory" in error and error.count("\n") == 1
     assert main(["reproduce", "theory", "--seeds", "0"]) == 2
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("limit", [2.0, 5.0])
+def test_a_wrong_limit_of_the_step_size_fails(limit, monkeypatch):
+    monkeypatch.setattr(theory.dynamics, "ENTROPIC_LIMIT", limit)
+    assert not all(claim.holds for claim in theory.proposition_2())
