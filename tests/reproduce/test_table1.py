@@ -110,6 +110,12 @@ def test_a_run_with_other_settings_is_refused(made, config):
         table1.column(plan, other, LENGTH)
 
 
+def test_faces_that_cannot_be_read_are_refused_before_training(tmp_path):
+    plan = Plan(tmp_path, faces=tmp_path / "none.mat", train=lambda *arguments, **options: pytest.fail("trained"))
+    with pytest.raises(InputError, match=r"none.mat is not there"):
+        table1.reproduce(plan)
+
+
 def test_divergence_is_told(config, tmp_path):
     plan = Plan(tmp_path, train=lambda *arguments, **options: Outcome("diverged", 7, 0.0))
     with pytest.raises(InputError, match=r"digits-seed0 diverged at step 7"):

@@ -43,6 +43,8 @@ LENGTHS: dict[Budget, dict[str, Length]] = {
 
 def reproduce(plan: Plan) -> Artefact:
     """Train, choose, score; the summary holds every seed's numbers, the curves and the reference rows."""
+    if plan.faces:
+        plan.load(of_faces(plan.faces).data)  # a file that cannot be read is refused before anything is trained
     summary: Found = {"budget": plan.budget, "samples": SAMPLES, "paper": {}, "columns": {}}
     for name, (nats, error) in PAPER.items():
         summary["paper"][name] = {"nats": nats, "error": error}
@@ -90,7 +92,8 @@ def _scored(
     chosen: Found = {}
     at_epochs: list[Found] = []
     for weights in weights_of(run):
-        step = max(curve, key=lambda point, name=weights: point[name])["step"]  # type: ignore[misc]
+        nats = {point["step"]: point[weights] for point in curve}
+        step = max(nats, key=nats.__getitem__)
         chosen[weights] = {"step": step, **tested(plan, run, held_out, weights, step)}
     for step in fixed:
         at_epochs.append({"step": step})
