@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import signal
 
 import pytest
 
@@ -64,11 +65,14 @@ def test_the_command_trains_and_goes_on_with_what_is_there(artefact, tmp_path, m
     assert Run(tmp_path / "reproduced" / "runs" / "digits-seed0").status()["state"] == "finished"
 
 
-def test_a_stopped_command_ends_as_interrupted_with_a_checkpoint(artefact, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_command_ends_as_interrupted_with_a_checkpoint(
+    artefact, number, status, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr("advnets.cli.interruption.Interruption.__call__", lambda self: True)
-        assert main(["reproduce", "theory"]) == 130
+        patch.setattr("advnets.cli.interruption.Interruption.number", number)
+        assert main(["reproduce", "theory"]) == status
     assert "stopped at step 1 with a checkpoint; give the same command again" in capsys.readouterr().err
     assert Run(tmp_path / "reproduced" / "runs" / "digits-seed0").checkpoint_steps() == [1]
     assert main(["reproduce", "theory"]) == 0

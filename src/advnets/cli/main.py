@@ -53,8 +53,9 @@ def main(argv: list[str] | None = None) -> int:
         status = _dispatch([token for token in tokens if token != "--debug"])
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        return _INTERRUPTED
+    except KeyboardInterrupt as interruption:
+        status, *_ = (*interruption.args, _INTERRUPTED)  # a command may say that it was another signal
+        return int(status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains while it flushes at exit
         return _BROKEN_PIPE

@@ -136,6 +136,7 @@ def _train(config: Config, data: "DataSet", target: Run, *, resume: bool) -> "Ou
         outcome = train(config, data, target, resume=resume, stop=interruption, report=report)
     if outcome.state == "interrupted":
         _say(f"stopped at step {outcome.step} with a checkpoint; give the same command again to go on")
+        raise KeyboardInterrupt(interruption.exit_status)
     return outcome
 
 
