@@ -42,6 +42,11 @@ def players(config, shape):
     return build_generator(config, shape, mean, stream(0, "w")), build_discriminator(config, shape, stream(1, "w"))
 
 
+def test_the_best_recipe_trains_the_paper_s_nets_on_the_paper_s_noise():
+    best, faithful = recipes.get("mnist-best"), recipes.get("mnist-paper")
+    assert dataclasses.replace(best, recipe="mnist-paper", train=faithful.train) == faithful
+
+
 @pytest.mark.parametrize(
     ("recipe", "shape", "counts"),
     [
