@@ -10,7 +10,7 @@ from advnets.config import check
 from advnets.data import load
 from advnets.reproduce import theory
 from advnets.reproduce.artefact import Artefact
-from advnets.reproduce.runs import lasting, of_faces, trained
+from advnets.reproduce.runs import lasting, lost, of_faces, trained
 from advnets.runs import Run
 
 
@@ -32,6 +32,21 @@ def test_faces_are_not_called_tfd_and_no_fold_s_labelled_images_are_trained_on(t
     assert (of_faces().recipe, of_faces().data.name, of_faces().data.fold) == ("tfd", "tfd", 0)
     other = of_faces(tmp_path / "faces.mat")
     assert other.recipe == "faces" and other.data.name == str(tmp_path / "faces.mat")
+
+
+@pytest.mark.parametrize(
+    ("d_real", "d_fake", "won"), [(1.0, 0.0, True), (0.98, 0.02, True), (0.95, 0.06, False), (0.6, 0.4, False)]
+)
+def test_d_has_won_where_it_tells_nearly_all_apart_at_the_end(tmp_path, d_real, d_fake, won):
+    earlier = [{"d_real": 1.0, "d_fake": 0.0}] * 90 if not won else [{"d_real": 0.6, "d_fake": 0.4}] * 90
+    lines = [*earlier, *[{"d_real": d_real, "d_fake": d_fake}] * 10]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert lost(Run(tmp_path)) is won
+
+
+def test_a_run_too_short_for_a_line_of_log_is_not_lost(tmp_path):
+    (tmp_path / "log.jsonl").write_text("")
+    assert not lost(Run(tmp_path))
 
 
 @pytest.fixture

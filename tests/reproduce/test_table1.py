@@ -75,6 +75,63 @@ def test_fixed_epochs_are_scored_whatever_validation_says(made):
     assert [point["step"] for point in column["seeds"][0]["at_epochs"]] == [11, 22, 44]
 
 
+def test_some_seeds_go_the_first_part_only_and_count_in_the_epochs_but_not_in_the_rows(made, config, monkeypatch):
+    plan, column = made
+    monkeypatch.setattr(curves, "SAMPLES", 300)
+    monkeypatch.setattr(table1, "EPOCHS", (1, 2, 4, 8))
+    found = table1.column(plan, config, dataclasses.replace(LENGTH, tried=3, first=22))
+    assert [(seed["steps"], seed["lost"]) for seed in found["seeds"]] == [(44, False), (44, False), (22, False)]
+    assert found["rows"] == column["rows"]
+    counts = {(row["epoch"], row["n"]) for row in found["epochs"]}
+    assert counts == {(1, 3), (2, 3), (4, 2)}
+
+
+def test_a_seed_whose_d_has_won_goes_no_further_and_counts_in_no_mean(made, config, monkeypatch):
+    plan, column = made
+    monkeypatch.setattr(curves, "SAMPLES", 300)
+    monkeypatch.setattr(table1, "EPOCHS", (1, 2, 4, 8))
+    monkeypatch.setattr(table1, "lost", lambda run: run.path.name.endswith("seed0"))
+    found = table1.column(plan, config, dataclasses.replace(LENGTH, seeds=1, tried=2, first=22))
+    assert [(seed["steps"], seed["lost"]) for seed in found["seeds"]] == [(22, True), (44, False)]
+    assert found["lost_seeds"] == [0]
+    assert {row["n"] for row in [*found["rows"], *found["epochs"]]} == {1}
+    mine = {**column["seeds"][1], "steps": 44, "lost": False}
+    assert found["seeds"][1] == mine
+    summary = {"paper": {}, "columns": {"mnist": found}}
+    assert list(table1.table(summary))[-1][0] == "mnist: D won on 1 of 2 seeds, which count in no mean: 0"
+
+
+def test_where_every_seed_is_lost_there_is_no_row(made, config, monkeypatch):
+    plan, _ = made
+    monkeypatch.setattr(curves, "SAMPLES", 300)
+    monkeypatch.setattr(table1, "lost", lambda run: True)
+    found = table1.column(plan, config, LENGTH)
+    assert found["rows"] == [] and found["epochs"] == [] and found["laws"] == {"raw": {}, "average": {}}
+
+
+def test_minutes_count_every_step_once_however_often_it_was_made(tmp_path):
+    run = Run(tmp_path)
+    assert curves.minutes(run, 300) == 0
+    for step, pace in ((100, 60.0), (200, 30.0), (300, 90.0), (200, 120.0), (250, 60.0), (300, 60.0)):
+        run.append(run.timing, {"step": step, "milliseconds_per_step": pace})  # a kill at 300 went back to 100
+    assert curves.minutes(run, 250) == pytest.approx((100 * 60 + 100 * 120 + 50 * 60) / 60_000)
+
+
+def test_minutes_to_the_goal_are_those_of_the_first_kept_step_that_reaches_it(made, config, monkeypatch):
+    plan, column = made
+    run = Run(plan.folder / "runs" / "digits-seed0")
+    curve = [{"step": 11, "raw": 224.9, "average": 1.0}, {"step": 22, "raw": 225.0, "average": 2.0}]
+    monkeypatch.setattr(table1, "minutes", lambda run, step: step / 10)
+    found = table1._to_goal(run, curve, 225.0)
+    assert found == {"raw": {"step": 22, "minutes": 2.2}, "average": None}
+    assert table1._to_goal(run, curve, None) == {"raw": None, "average": None}
+    seeds = [{"to_goal": found}, {"to_goal": {"raw": {"step": 11, "minutes": 1.1}, "average": None}}]
+    cells = {**column, "recipe": "mnist", "seeds": seeds}
+    assert table1._reached(cells, "raw") == "1.1 to 2.2 on 2 of 2 seeds"
+    assert table1._reached(cells, "average") == "not in 4 epochs"
+    assert table1._reached(column, "raw") == "", "digits have no number in the paper"
+
+
 def test_what_is_there_is_neither_trained_nor_scored_again(made, config, monkeypatch):
     plan, column = made
     monkeypatch.setattr(curves, "SAMPLES", 300)
@@ -108,6 +165,26 @@ def test_a_run_with_other_settings_is_refused(made, config):
     other = dataclasses.replace(config, train=dataclasses.replace(config.train, learning_rate=0.05))
     with pytest.raises(InputError, match=r"train.learning_rate is 0.1 in the run and 0.05 here"):
         table1.column(plan, other, LENGTH)
+
+
+def test_both_recipes_stand_beside_the_paper_and_a_curve_is_drawn(made, config, monkeypatch, tmp_path):
+    plan, _ = made
+    monkeypatch.setattr(curves, "SAMPLES", 300)
+    monkeypatch.setattr(table1, "SAMPLES", 300)
+    monkeypatch.setattr(table1, "EPOCHS", (1, 2, 3, 4, 5))
+    monkeypatch.setenv("ADVNETS_DATA", str(tmp_path))
+    monkeypatch.setattr(table1.recipes, "get", lambda name: config)
+    long, short = table1.Length(55, 1, 11), table1.Length(22, 1, 11)
+    monkeypatch.setitem(table1.LENGTHS, "quick", {"mnist": long, "mnist-best": short, "tfd": short})
+    found = table1.reproduce(dataclasses.replace(plan, folder=tmp_path))
+    assert list(found.summary["columns"]) == ["mnist", "mnist-best", "tfd"]
+    assert found.files == [tmp_path / "table1.png"] and found.files[0].stat().st_size > 10_000
+    assert found.rows[1] == ("the paper", "225 ± 2", "225 ± 2", "2057 ± 26")
+    assert {len(row) for row in found.rows} == {4}
+    json.dumps(found.summary, allow_nan=False)
+
+    monkeypatch.setitem(table1.LENGTHS, "quick", {"mnist": short, "mnist-best": short, "tfd": short})
+    assert table1.reproduce(dataclasses.replace(plan, folder=tmp_path / "short")).files == [], "two points are no curve"
 
 
 def test_faces_that_cannot_be_read_are_refused_before_training(tmp_path):

@@ -1,7 +1,9 @@
 """The score of a run at its kept checkpoints, remembered in RUN/curve.json."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,17 @@ def validation_curve(plan: Plan, run: Run, held_out: HeldOut, steps: Sequence[in
             curve[-1][weights] = _remembered(run, f"validation {step} {weights}", make)["nats"]
         report(done, len(steps))
     return curve
+
+
+def minutes(run: Run, step: int) -> float:
+    """Minutes of training up to a step, by timing.jsonl: on whatever machine, and beside whatever ran there.
+
+    Steps that were made twice, before and after a kill, count once.
+    """
+    lines = map(json.loads, run.timing.read_text().splitlines()) if run.timing.exists() else ()
+    pace: dict[int, float] = {line["step"]: line["milliseconds_per_step"] for line in lines}
+    made = sorted(at for at in pace if at <= step)
+    return sum((at - before) * pace[at] for before, at in pairwise([0, *made])) / 60_000
 
 
 def tested(plan: Plan, run: Run, held_out: Sequence[HeldOut], weights: Weights, step: int) -> dict[str, dict[str, Any]]:

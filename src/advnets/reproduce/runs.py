@@ -1,6 +1,7 @@
 """Runs that artefacts are made of: trained where they are missing, gone on with where they are short."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 from advnets import recipes
@@ -9,6 +10,8 @@ from advnets.data import DataSet
 from advnets.errors import InputError
 from advnets.reproduce.artefact import Plan
 from advnets.runs import Run
+
+_WON = 0.95
 
 
 def lasting(base: Config, steps: int, *, seed: int = 0, keep_every: int = 0) -> Config:
@@ -60,3 +63,13 @@ def trained(plan: Plan, config: Config, data: DataSet) -> Run:
             "and report its log"
         )
     return run
+
+
+def lost(run: Run) -> bool:
+    """Tell whether D has won: whether D(x) − D(G(z)) was over .95 on average in the last tenth of the log.
+
+    In a healthy game it falls from about .9 in the first epochs to .2; a G that D tells apart surely gets no gradient.
+    """
+    lines = run.log.read_text().splitlines() if run.log.exists() else []  # runs of under 100 steps have no log
+    last = [json.loads(line) for line in lines[-max(1, len(lines) // 10) :]]
+    return bool(last) and sum(line["d_real"] - line["d_fake"] for line in last) > _WON * len(last)

@@ -1,5 +1,6 @@
 """Table 1, the row of adversarial nets: trained here, chosen on validation data, scored by both bandwidth grids."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,17 +11,18 @@ import numpy as np
 
 from advnets import recipes
 from advnets.config import Config
-from advnets.data import find
+from advnets.data import DataSet, find
 from advnets.evaluation import folds
 from advnets.evaluation.likelihood import HeldOut
 from advnets.evaluation.references import references
+from advnets.reproduce import growth
 from advnets.reproduce.artefact import Artefact, Budget, Plan
-from advnets.reproduce.curves import SAMPLES, tested, validation_curve, weights_of
-from advnets.reproduce.runs import lasting, of_faces, trained
+from advnets.reproduce.curves import SAMPLES, minutes, tested, validation_curve, weights_of
+from advnets.reproduce.runs import lasting, lost, of_faces, trained
 from advnets.runs import Run
 
-PAPER = {"mnist": (225.0, 2.0), "tfd": (2057.0, 26.0)}
-EPOCHS = (10, 20, 50, 100, 150, 200, 250)
+PAPER = {"mnist": (225.0, 2.0), "mnist-best": (225.0, 2.0), "tfd": (2057.0, 26.0)}
+EPOCHS = (10, 20, 50, 100, 150, 200, 250, 300, 400, 500)
 """Where the test data are scored whatever the validation data say, for the curve."""
 
 Found = dict[str, Any]
@@ -32,12 +34,25 @@ class Length:
 
     steps: int
     seeds: int
+    """Seeds that go all the way."""
     keep_every: int
+    tried: int = 0
+    """Seeds that go the first part; of them, as many as `seeds` says go on."""
+    first: int = 0
+    """Steps of that part, after which a seed whose D has won is given up."""
 
 
 LENGTHS: dict[Budget, dict[str, Length]] = {
-    "quick": {"mnist": Length(6_000, 1, 2_000), "tfd": Length(40, 1, 20)},
-    "full": {"mnist": Length(125_000, 3, 5_000), "tfd": Length(72_600, 1, 4_840)},
+    "quick": {
+        "mnist": Length(6_000, 1, 2_000),
+        "mnist-best": Length(10_000, 1, 1_000),
+        "tfd": Length(40, 1, 20),
+    },
+    "full": {
+        "mnist": Length(125_000, 3, 5_000, tried=5, first=50_000),
+        "mnist-best": Length(10_000, 5, 1_000),
+        "tfd": Length(72_600, 1, 4_840),
+    },
 }
 
 
@@ -48,11 +63,15 @@ def reproduce(plan: Plan) -> Artefact:
     summary: Found = {"budget": plan.budget, "samples": SAMPLES, "paper": {}, "columns": {}}
     for name, (nats, error) in PAPER.items():
         summary["paper"][name] = {"nats": nats, "error": error}
-    summary["columns"]["mnist"] = column(plan, recipes.get("mnist"), LENGTHS[plan.budget]["mnist"])
+    for recipe in ("mnist", "mnist-best"):
+        summary["columns"][recipe] = column(plan, recipes.get(recipe), LENGTHS[plan.budget][recipe])
     summary["columns"]["tfd"] = _faces(plan, None)
     if plan.faces:
         summary["columns"]["faces, not TFD"] = _faces(plan, plan.faces)
-    return Artefact(list(table(summary)), summary)
+    faithful, files = summary["columns"]["mnist"], []
+    if any(faithful["laws"].values()):
+        files = growth.draw(faithful, summary["paper"]["mnist"], plan.folder / "table1.png")
+    return Artefact(list(table(summary)), summary, files)
 
 
 def _faces(plan: Plan, file: Path | None) -> Found:
@@ -63,48 +82,85 @@ def _faces(plan: Plan, file: Path | None) -> Found:
 
 
 def column(plan: Plan, base: Config, length: Length) -> Found:
-    """Train every seed of one data set, and sum up: a row for each kind of weights and each grid."""
+    """Train every seed of one data set, and sum up: a row for each kind of weights and each grid.
+
+    Rows are over the seeds that went all the way. A seed whose D has won is told, not averaged.
+    """
     data = plan.load(base.data)
     gathered = folds.of(data, base.data, plan.load)
     held_out = gathered.held_out if gathered else (HeldOut.of(data),)
+    if plan.seeds:
+        length = dataclasses.replace(length, seeds=plan.seeds, tried=plan.seeds)
+    epoch = len(data.train.x) // base.train.batch_size
+    goal, _ = PAPER.get(base.recipe, (None, None))
     seeds = []
-    for seed in range(plan.seeds or length.seeds):
-        run = trained(plan, lasting(base, length.steps, seed=seed, keep_every=length.keep_every), data)
-        epoch = len(data.train.x) // base.train.batch_size
-        fixed = [at * epoch for at in EPOCHS if at * epoch % length.keep_every == 0 and at * epoch <= length.steps]
-        seeds.append({"seed": seed, **_scored(plan, run, HeldOut.of(data), held_out, length, fixed)})
+    for run, facts in _played(plan, base, length, data):
+        scored = _scored(plan, run, HeldOut.of(data), held_out, length, facts["steps"], epoch)
+        seeds.append({**facts, **scored, "to_goal": _to_goal(run, scored["validation"], goal)})
     shared, parts = (gathered.shared, gathered.held_out) if gathered else (data, ())
+    epochs = list(growth.over_seeds(seeds, epoch))
+    whole = [one for one in seeds if one["steps"] == length.steps and not one["lost"]]
     return {
         "recipe": base.recipe,
         "steps": length.steps,
-        "steps_per_epoch": len(data.train.x) // base.train.batch_size,
-        "rows": list(_rows(seeds)),
+        "steps_per_epoch": epoch,
+        "lost_seeds": [one["seed"] for one in seeds if one["lost"]],
+        "rows": list(_rows(whole)),
+        "epochs": epochs,
+        "laws": {weights: growth.laws(epochs, weights, goal) for weights in seeds[0]["chosen"]},
         "references": references(shared, SAMPLES, held_out=parts, progress=plan.progress),
         "seeds": seeds,
     }
 
 
+def _played(plan: Plan, base: Config, length: Length, data: DataSet) -> Iterator[tuple[Run, Found]]:
+    """Train seeds one after the other: the first part, then, unless D has won or enough have gone on, the rest."""
+    whole = 0
+    for seed in range(length.tried or length.seeds):
+        steps = length.first or length.steps
+        run = trained(plan, lasting(base, steps, seed=seed, keep_every=length.keep_every), data)
+        won = lost(run)
+        if not won and whole < length.seeds:
+            whole, steps = whole + 1, length.steps
+            run = trained(plan, lasting(base, steps, seed=seed, keep_every=length.keep_every), data)
+            won = lost(run)
+        yield run, {"seed": seed, "steps": steps, "lost": won}
+
+
 def _scored(
-    plan: Plan, run: Run, own: HeldOut, held_out: Sequence[HeldOut], length: Length, fixed: Sequence[int]
+    plan: Plan, run: Run, own: HeldOut, held_out: Sequence[HeldOut], length: Length, steps: int, epoch: int
 ) -> Found:
-    """Choose the kept step of the best validation likelihood, and score the test data there and at fixed steps."""
-    curve = validation_curve(plan, run, own, range(length.keep_every, length.steps + 1, length.keep_every))
+    """Choose the kept step of the best validation likelihood, and score the test data there and at fixed steps.
+
+    Fixed steps are those of EPOCHS that were kept, past the end too where the run was carried on.
+    """
+    curve = validation_curve(plan, run, own, range(length.keep_every, steps + 1, length.keep_every))
     chosen: Found = {}
     at_epochs: list[Found] = []
     for weights in weights_of(run):
         nats = {point["step"]: point[weights] for point in curve}
         step = max(nats, key=nats.__getitem__)
         chosen[weights] = {"step": step, **tested(plan, run, held_out, weights, step)}
-    for step in fixed:
+    kept = {step for step in run.checkpoint_steps() if step % length.keep_every == 0}
+    for step in sorted(kept & {at * epoch for at in EPOCHS}):
         at_epochs.append({"step": step})
         for weights in weights_of(run):
             at_epochs[-1][weights] = tested(plan, run, held_out, weights, step)
     return {"run": run.path.name, "validation": curve, "chosen": chosen, "at_epochs": at_epochs}
 
 
+def _to_goal(run: Run, curve: Sequence[Found], goal: float | None) -> dict[str, Found | None]:
+    """First kept step whose validation likelihood is the paper's or better, with the minutes it took, by weights."""
+    found: dict[str, Found | None] = {}
+    for weights in weights_of(run):
+        step = next((point["step"] for point in curve if goal is not None and point[weights] >= goal), None)
+        found[weights] = step and {"step": step, "minutes": minutes(run, step)}
+    return found
+
+
 def _rows(seeds: Sequence[Found]) -> Iterator[Found]:
     """Mean and standard deviation over seeds, and the mean standard error over test points (over folds for TFD)."""
-    for weights in seeds[0]["chosen"]:
+    for weights in seeds[0]["chosen"] if seeds else ():
         for grid in ("legacy", "fine"):
             found = [one["chosen"][weights][grid] for one in seeds]
             steps = [one["chosen"][weights]["step"] for one in seeds]
@@ -128,11 +184,19 @@ def table(summary: Found) -> Iterator[tuple[str, ...]]:
         cells = [_cell(column, weights, grid) for column in columns.values()]
         if any(cells):
             yield (f"ours, {weights} weights, {grid} grid", *cells)
+    for weights in ("raw", "average"):
+        cells = [_reached(column, weights) for column in columns.values()]
+        if any(cells):
+            yield (f"minutes until as good as the paper on validation, {weights} weights", *cells)
     for grid in ("legacy", "fine"):
         yield (f"training images, {grid} grid", *(_reference(column, grid) for column in columns.values()))
     for name, found in columns.items():
         if "not_measured" in found:
             yield (f"{name}: {found['not_measured']}", *[""] * len(columns))
+        if lost_seeds := found.get("lost_seeds"):
+            which = ", ".join(map(str, lost_seeds))
+            text = f"{name}: D won on {len(lost_seeds)} of {len(found['seeds'])} seeds, which count in no mean: {which}"
+            yield (text, *[""] * len(columns))
 
 
 def _cell(found: Found, weights: str, grid: str) -> str:
@@ -143,6 +207,16 @@ def _cell(found: Found, weights: str, grid: str) -> str:
         return "not measured"
     spread = f" ± {row['deviation']:.1f} over" if row["deviation"] is not None else ","
     return f"{row['nats']:.1f}{spread} {row['n']} seed{'s' * (row['n'] > 1)} (error {row['standard_error']:.1f})"
+
+
+def _reached(found: Found, weights: str) -> str:
+    """Minutes of the seeds that reached the goal, the fewest and the most, and how many did."""
+    known = found.get("seeds", ()) if found.get("recipe") in PAPER else ()
+    seeds = [one["to_goal"] for one in known if weights in one["to_goal"]]
+    reached = [one[weights]["minutes"] for one in seeds if one[weights]]
+    if not reached:
+        return f"not in {found['steps'] / found['steps_per_epoch']:.3g} epochs" if seeds else ""
+    return f"{min(reached):.1f} to {max(reached):.1f} on {len(reached)} of {len(seeds)} seeds"
 
 
 def _reference(found: Found, grid: str) -> str:

@@ -1,0 +1,123 @@
+"""How a likelihood grows with the epochs: over seeds, as fitted laws, and as a picture."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.optimize import curve_fit
+
+from advnets.reproduce import drawing
+
+_COLOURS = {"raw": "#1b6ca8", "average": "#c2410c"}
+_WORDS = {"raw": "raw weights", "average": "averaged weights"}
+_FEWEST = 5  # points, for laws of two and three numbers
+
+Found = dict[str, Any]
+
+
+def over_seeds(seeds: Sequence[Found], steps_per_epoch: int) -> Iterator[Found]:
+    """Mean and standard deviation of the test likelihood over the seeds that were not lost, by epochs and weights."""
+    at: dict[tuple[int, str], list[Found]] = {}
+    for seed in seeds:
+        for point in () if seed["lost"] else seed["at_epochs"]:
+            for weights in seed["chosen"]:
+                at.setdefault((point["step"] // steps_per_epoch, weights), []).append(point[weights])
+    for (epoch, weights), found in sorted(at.items()):
+        row: Found = {"epoch": epoch, "weights": weights, "n": len(found)}
+        for grid in ("fine", "legacy"):
+            nats = [one[grid]["nats"] for one in found if "nats" in one[grid]]
+            if len(nats) == len(found):
+                row[grid] = {
+                    "nats": float(np.mean(nats)),
+                    "deviation": float(np.std(nats, ddof=1)) if len(nats) > 1 else None,
+                    "standard_error": float(np.mean([one[grid]["standard_error"] for one in found])),
+                }
+        yield row
+
+
+def laws(rows: Sequence[Found], weights: str, goal: float | None) -> dict[str, Found]:
+    """Fit nats = a + b·log(epochs) and nats = limit − c·epochs^−p to means over seeds (fine grid), by least squares.
+
+    Each law comes with the root of its mean squared residual, in nats, and with the epochs at which it reaches the
+    goal: None where it never does, or where there is no goal. Fewer than five points have no law, and the second law
+    is left out where its fit does not settle.
+    """
+    points = [(row["epoch"], row["fine"]["nats"]) for row in rows if row["weights"] == weights and "fine" in row]
+    if len(points) < _FEWEST:
+        return {}
+    epochs, nats = np.array(points, float).T
+    slope, start = np.polyfit(np.log(epochs), nats, 1)
+    found: dict[str, Found] = {
+        "logarithm": {
+            "a": float(start),
+            "b": float(slope),
+            "residual": _rms(nats - logarithm(epochs, start, slope)),
+            "epochs_to_goal": float(np.exp((goal - start) / slope)) if goal is not None and slope > 0 else None,
+        }
+    }
+    try:
+        (limit, c, p), _ = curve_fit(power, epochs, nats, p0=(nats[-1] + 20, 300.0, 0.5), maxfev=20_000)
+    except RuntimeError:
+        return found
+    reached = goal is not None and limit > goal and p > 0
+    found["power"] = {
+        "limit": float(limit),
+        "c": float(c),
+        "p": float(p),
+        "residual": _rms(nats - power(epochs, limit, c, p)),
+        "epochs_to_goal": float((c / (limit - goal)) ** (1 / p)) if reached else None,
+    }
+    return found
+
+
+def logarithm(epochs: NDArray[Any], a: float, b: float) -> NDArray[Any]:
+    """Return a + b·log(epochs)."""
+    return np.asarray(a + b * np.log(epochs))
+
+
+def power(epochs: NDArray[Any], limit: float, c: float, p: float) -> NDArray[Any]:
+    """Return limit − c·epochs^−p."""
+    return np.asarray(limit - c * epochs**-p)
+
+
+def draw(column: Found, paper: Found, file: Path) -> list[Path]:
+    """Draw the test likelihood of every seed that was not lost against epochs, with a fitted law by kind of weights."""
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    drawn = [seed for seed in column["seeds"] if not seed["lost"]]
+    for weights, fitted in column["laws"].items():
+        for seed in drawn:
+            epochs = [point["step"] / column["steps_per_epoch"] for point in seed["at_epochs"]]
+            nats = [point[weights]["fine"]["nats"] for point in seed["at_epochs"]]
+            axes.plot(epochs, nats, "o-", color=_COLOURS[weights], lw=0.8, ms=3, alpha=0.7)
+        axes.plot([], [], "o-", color=_COLOURS[weights], ms=3, label=_law(axes, column, weights, fitted.get("power")))
+    reference = column["references"]["training_images"]["nats"]
+    axes.axhline(reference, color="0.2", lw=1, ls="--", label=f"training images, {reference:.0f} nats")
+    axes.axhline(paper["nats"], color="0.5", lw=1, ls=":", label=f"the paper, {paper['nats']:.0f} nats")
+    axes.set(xscale="log", xlabel="epochs", ylabel="test log-likelihood (nats, fine grid)")
+    ticks = sorted({row["epoch"] for row in column["epochs"]})
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.legend(fontsize=8, frameon=False)
+    names = ", ".join(str(seed["seed"]) for seed in drawn)
+    axes.set_title(f"recipe {column['recipe']}, seeds {names}, a line each", fontsize=9)
+    return drawing.save(figure, file)
+
+
+def _law(axes: Axes, column: Found, weights: str, law: Found | None) -> str:
+    """Draw the power law over the epochs that were measured, if there is one, and return the words for the legend."""
+    if law is None:
+        return _WORDS[weights]
+    epochs = [row["epoch"] for row in column["epochs"]]
+    dense = np.geomspace(min(epochs), max(epochs), 100)
+    axes.plot(dense, power(dense, law["limit"], law["c"], law["p"]), color=_COLOURS[weights], lw=2.4, alpha=0.35)
+    return f"{_WORDS[weights]}; {law['limit']:.0f} − {law['c']:.0f}·epochs^−{law['p']:.2f}"
+
+
+def _rms(residuals: NDArray[Any]) -> float:
+    return math.sqrt(float(np.mean(residuals**2)))
