@@ -79,12 +79,12 @@ def draw(panels: list[Panel]) -> Figure:
     """Put the panels two by two."""
     down = math.ceil(len(panels) / 2)
     across = min(2, len(panels))
-    figure = Figure(figsize=(5.4 * across, 4.6 * down + 0.3), layout="constrained")
+    figure = Figure(figsize=(5.4 * across, 4.6 * down + 0.5), layout="constrained")
     for axes in (grid := figure.subplots(down, across, squeeze=False)).flat[len(panels) :]:
         axes.set_axis_off()
     for axes, one in zip(grid.flat, panels, strict=False):
         drawing.panel(axes, one.x, COLUMNS, one.caption, stretch=one.stretch, framed=True)
-    figure.supxlabel(FRAMED, fontsize=9)
+    figure.supxlabel(FRAMED if across > 1 else FRAMED.replace(". ", ".\n"), fontsize=9)
     return figure
 
 

@@ -45,12 +45,12 @@ class Length:
 LENGTHS: dict[Budget, dict[str, Length]] = {
     "quick": {
         "mnist": Length(6_000, 1, 2_000),
-        "mnist-best": Length(10_000, 1, 1_000),
+        "mnist-best": Length(15_000, 1, 2_500),
         "tfd": Length(40, 1, 20),
     },
     "full": {
         "mnist": Length(125_000, 3, 5_000, tried=5, first=50_000),
-        "mnist-best": Length(10_000, 5, 1_000),
+        "mnist-best": Length(15_000, 5, 1_250),
         "tfd": Length(72_600, 1, 4_840),
     },
 }
