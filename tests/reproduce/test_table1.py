@@ -79,24 +79,31 @@ def test_some_seeds_go_the_first_part_only_and_count_in_the_epochs_but_not_in_th
     plan, column = made
     monkeypatch.setattr(curves, "SAMPLES", 300)
     monkeypatch.setattr(table1, "EPOCHS", (1, 2, 4, 8))
-    found = table1.column(plan, config, dataclasses.replace(LENGTH, tried=3, first=22))
+    found = table1.column(plan, config, dataclasses.replace(LENGTH, more=1, first=22))
     assert [(seed["steps"], seed["lost"]) for seed in found["seeds"]] == [(44, False), (44, False), (22, False)]
     assert found["rows"] == column["rows"]
     counts = {(row["epoch"], row["n"]) for row in found["epochs"]}
     assert counts == {(1, 3), (2, 3), (4, 2)}
 
 
-def test_a_seed_whose_d_has_won_goes_no_further_and_counts_in_no_mean(made, config, monkeypatch):
-    plan, column = made
+def test_a_seed_whose_d_has_won_goes_no_further_counts_in_no_mean_and_another_takes_its_place(
+    made, config, monkeypatch, tmp_path
+):
     monkeypatch.setattr(curves, "SAMPLES", 300)
+    monkeypatch.setattr(table1, "SAMPLES", 300)
     monkeypatch.setattr(table1, "EPOCHS", (1, 2, 4, 8))
     monkeypatch.setattr(table1, "lost", lambda run: run.path.name.endswith("seed0"))
-    found = table1.column(plan, config, dataclasses.replace(LENGTH, seeds=1, tried=2, first=22))
+    said = []
+    plan = Plan(tmp_path, say=said.append)
+    found = table1.column(plan, config, dataclasses.replace(LENGTH, seeds=1, probe=22))
+    folder = tmp_path / "runs" / "digits-seed0"
+    assert said[0] == f"D has won in {folder}, which goes no further than step 22"
+    assert Run(folder).checkpoint_steps() == [11, 22]
     assert [(seed["steps"], seed["lost"]) for seed in found["seeds"]] == [(22, True), (44, False)]
     assert found["lost_seeds"] == [0]
     assert {row["n"] for row in [*found["rows"], *found["epochs"]]} == {1}
-    mine = {**column["seeds"][1], "steps": 44, "lost": False}
-    assert found["seeds"][1] == mine
+    _, column = made
+    assert found["seeds"][1]["chosen"] == column["seeds"][1]["chosen"]
     summary = {"paper": {}, "columns": {"mnist": found}}
     assert list(table1.table(summary))[-1][0] == "mnist: D won on 1 of 2 seeds, which count in no mean: 0"
 
@@ -105,7 +112,8 @@ def test_where_every_seed_is_lost_there_is_no_row(made, config, monkeypatch):
     plan, _ = made
     monkeypatch.setattr(curves, "SAMPLES", 300)
     monkeypatch.setattr(table1, "lost", lambda run: True)
-    found = table1.column(plan, config, LENGTH)
+    found = table1.column(plan, config, dataclasses.replace(LENGTH, steps=11, seeds=1))
+    assert found["lost_seeds"] == [0, 1, 2], "no more are tried"
     assert found["rows"] == [] and found["epochs"] == [] and found["laws"] == {"raw": {}, "average": {}}
 
 

@@ -24,6 +24,7 @@ from advnets.runs import Run
 PAPER = {"mnist": (225.0, 2.0), "mnist-best": (225.0, 2.0), "tfd": (2057.0, 26.0)}
 EPOCHS = (10, 20, 50, 100, 150, 200, 250, 300, 400, 500)
 """Where the test data are scored whatever the validation data say, for the curve."""
+_TRIES = 3  # seeds for each one that is wanted
 
 Found = dict[str, Any]
 
@@ -36,10 +37,12 @@ class Length:
     seeds: int
     """Seeds that go all the way."""
     keep_every: int
-    tried: int = 0
-    """Seeds that go the first part; of them, as many as `seeds` says go on."""
+    more: int = 0
+    """Further seeds, which go the first part only."""
     first: int = 0
-    """Steps of that part, after which a seed whose D has won is given up."""
+    """Steps of that part."""
+    probe: int = 0
+    """Steps after which a seed whose D has won is given up; 0 gives none up before its end."""
 
 
 LENGTHS: dict[Budget, dict[str, Length]] = {
@@ -49,7 +52,7 @@ LENGTHS: dict[Budget, dict[str, Length]] = {
         "tfd": Length(40, 1, 20),
     },
     "full": {
-        "mnist": Length(125_000, 3, 5_000, tried=5, first=50_000),
+        "mnist": Length(125_000, 3, 5_000, more=2, first=50_000, probe=10_000),
         "mnist-best": Length(15_000, 5, 1_250),
         "tfd": Length(72_600, 1, 4_840),
     },
@@ -90,7 +93,7 @@ def column(plan: Plan, base: Config, length: Length) -> Found:
     gathered = folds.of(data, base.data, plan.load)
     held_out = gathered.held_out if gathered else (HeldOut.of(data),)
     if plan.seeds:
-        length = dataclasses.replace(length, seeds=plan.seeds, tried=plan.seeds)
+        length = dataclasses.replace(length, seeds=plan.seeds, more=0)
     epoch = len(data.train.x) // base.train.batch_size
     goal, _ = PAPER.get(base.recipe, (None, None))
     seeds = []
@@ -98,32 +101,34 @@ def column(plan: Plan, base: Config, length: Length) -> Found:
         scored = _scored(plan, run, HeldOut.of(data), held_out, length, facts["steps"], epoch)
         seeds.append({**facts, **scored, "to_goal": _to_goal(run, scored["validation"], goal)})
     shared, parts = (gathered.shared, gathered.held_out) if gathered else (data, ())
-    epochs = list(growth.over_seeds(seeds, epoch))
     whole = [one for one in seeds if one["steps"] == length.steps and not one["lost"]]
+    means = list(growth.over_seeds(whole, epoch))
     return {
         "recipe": base.recipe,
         "steps": length.steps,
         "steps_per_epoch": epoch,
         "lost_seeds": [one["seed"] for one in seeds if one["lost"]],
         "rows": list(_rows(whole)),
-        "epochs": epochs,
-        "laws": {weights: growth.laws(epochs, weights, goal) for weights in seeds[0]["chosen"]},
+        "epochs": list(growth.over_seeds(seeds, epoch)),
+        "laws": {weights: growth.laws(means, weights, goal) for weights in seeds[0]["chosen"]},
         "references": references(shared, SAMPLES, held_out=parts, progress=plan.progress),
         "seeds": seeds,
     }
 
 
 def _played(plan: Plan, base: Config, length: Length, data: DataSet) -> Iterator[tuple[Run, Found]]:
-    """Train seeds one after the other: the first part, then, unless D has won or enough have gone on, the rest."""
-    whole = 0
-    for seed in range(length.tried or length.seeds):
-        steps = length.first or length.steps
-        run = trained(plan, lasting(base, steps, seed=seed, keep_every=length.keep_every), data)
-        won = lost(run)
-        if not won and whole < length.seeds:
-            whole, steps = whole + 1, length.steps
+    """Train seed after seed until enough have gone their way; where D has won, give that seed up and try the next."""
+    ways = [length.steps] * length.seeds + [length.first] * length.more
+    for seed in range(_TRIES * len(ways)):
+        if not ways:
+            return
+        for steps in (length.probe or ways[0], ways[0]):
             run = trained(plan, lasting(base, steps, seed=seed, keep_every=length.keep_every), data)
-            won = lost(run)
+            if won := lost(run):
+                plan.say(f"D has won in {run.path}, which goes no further than step {steps:,}")
+                break
+        else:
+            ways.pop(0)
         yield run, {"seed": seed, "steps": steps, "lost": won}
 
 
