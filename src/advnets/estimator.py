@@ -22,8 +22,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from advnets import recipes
 from advnets.config import Config, check, flatten, from_json, to_json
 from advnets.data.arrays import arrange
-from advnets.data.dataset import DataSet, FloatArray, Scaling, Split
-from advnets.data.scaling import contrast, scale, white_of
+from advnets.data.dataset import DataSet, FloatArray, Scaling
+from advnets.data.scaling import contrast, scale, scale_as_before, white_of
 from advnets.data.splits import FEWEST_EXAMPLES, Part, Raw, shuffled
 from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation.parzen import Grid, ParzenWindow
@@ -131,7 +131,9 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
             steps = {"train.steps": self.n_steps_ + wanted.steps, "train.device": wanted.device}
             config = _override(run.config(), steps)
             raw = _cut(x, self._form.white or white_of(x), config.data.held_out)
-            return self._train(config, _scaled_as_before(raw, config, run), out, resume=True)
+            before = run.read()["data"]
+            data = scale_as_before(raw, config.data, Scaling.from_json(before["scaling"]), before["fingerprint"])
+            return self._train(config, data, out, resume=True)
 
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> NDArray[Any]:
         """Draw samples in the shape and units of X, by averaged weights where the recipe keeps them.
@@ -359,16 +361,6 @@ def _cut(x: NDArray[Any], white: float | None, share: float) -> Raw:
     order, held_out = shuffled(len(x)), max(1, round(share * len(x)))
     train, validation = Part(x[order[held_out:]]), Part(x[order[:held_out]])
     return Raw(train, validation, Part(x[:0]), white, "unit" if x.ndim == 4 else "standard", _NAME)
-
-
-def _scaled_as_before(raw: Raw, config: Config, run: Run) -> DataSet:
-    """Scale data as those of a run, whatever mean and spread they have themselves."""
-    data, before = scale(raw, config.data), run.read()["data"]
-    if data.fingerprint == before["fingerprint"] or data.scaling.kind != "standard":
-        return data
-    kept, divisor = Scaling.from_json(before["scaling"]), raw.white if raw.is_images and raw.white else 1.0
-    parts = [Split(((part.x / divisor - kept.shift) / kept.scale).astype(np.float32)) for part in raw.parts]
-    return dataclasses.replace(data, train=parts[0], validation=parts[1], test=parts[2], scaling=kept)
 
 
 def _note_data(run: Run, data: DataSet, step: int) -> None:

@@ -1,5 +1,6 @@
 """From a file's numbers to the numbers the nets see."""
 
+import dataclasses
 import hashlib
 import math
 from collections.abc import Callable
@@ -34,6 +35,16 @@ def scale(raw: Raw, config: DataConfig) -> DataSet:
         ),
         source=raw.source,
     )
+
+
+def scale_as_before(raw: Raw, config: DataConfig, before: Scaling, fingerprint: str) -> DataSet:
+    """Scale data as those of a run, `before` and `fingerprint`, whatever mean and spread they have themselves."""
+    data = scale(raw, config)
+    if data.fingerprint == fingerprint or data.scaling.kind != "standard":
+        return data
+    divisor = raw.white if raw.is_images and raw.white else 1.0
+    parts = [Split(((part.x / divisor - before.shift) / before.scale).astype(np.float32)) for part in raw.parts]
+    return dataclasses.replace(data, train=parts[0], validation=parts[1], test=parts[2], scaling=before)
 
 
 def white_of(x: NDArray[Any]) -> float | None:
