@@ -11,7 +11,7 @@ from advnets.config import DataConfig
 from advnets.data import load
 from advnets.errors import InputError
 from advnets.evaluation.likelihood import HeldOut, flat, likelihood
-from advnets.reproduce import curves, table1
+from advnets.reproduce import curves, growth, table1
 from advnets.reproduce.artefact import Plan
 from advnets.runs import Run
 from advnets.sampling import load_sampler
@@ -84,6 +84,25 @@ def test_some_seeds_go_the_first_part_only_and_count_in_the_epochs_but_not_in_th
     assert found["rows"] == column["rows"]
     counts = {(row["epoch"], row["n"]) for row in found["epochs"]}
     assert counts == {(1, 3), (2, 3), (4, 2)}
+
+
+def test_laws_are_fitted_to_the_seeds_that_went_all_the_way(made, config, monkeypatch):
+    plan, _ = made
+    monkeypatch.setattr(curves, "SAMPLES", 300)
+    monkeypatch.setattr(table1, "EPOCHS", (1, 2, 3, 4, 5))
+    found = table1.column(plan, config, table1.Length(55, 1, 11, more=1, first=22))
+    alone = list(growth.over_seeds(found["seeds"][:1], 11))
+    assert found["laws"]["raw"] == growth.laws(alone, "raw", None) != {}
+    assert [row for row in found["epochs"] if row["n"] == 2], "the other one counts there"
+
+
+def test_a_number_of_seeds_that_was_asked_for_is_the_number_that_is_trained(made, config, monkeypatch):
+    plan, column = made
+    monkeypatch.setattr(curves, "SAMPLES", 300)
+    monkeypatch.setattr(table1, "EPOCHS", (1, 2, 4, 8))
+    one = dataclasses.replace(plan, seeds=1)
+    found = table1.column(one, config, dataclasses.replace(LENGTH, more=1, first=22))
+    assert [seed["chosen"] for seed in found["seeds"]] == [column["seeds"][0]["chosen"]]
 
 
 def test_a_seed_whose_d_has_won_goes_no_further_counts_in_no_mean_and_another_takes_its_place(
