@@ -26,7 +26,7 @@ def quality(run: Run, weights: Any, samples: int) -> tuple[dict[str, Any], dict[
     plan = Plan(("parzen", "fid", "precision_recall"), samples, redraws=0, references=("training_images",))
     found = evaluate(subject, load(subject.data), plan)
     fid, pixels = found["fid"]["features"], found["precision_recall"]["pixels"]
-    row = {**subject.facts, "nats": found["parzen"]["nats"], "fid": fid["value"]}
+    row = {**subject.facts, "weights": weights, "nats": found["parzen"]["nats"], "fid": fid["value"]}
     real = {"nats": found["references"]["training_images"]["nats"], "fid": fid["zero"]["value"]}
     return row | {name: pixels[name] for name in NAMES}, real | {name: pixels["zero"][name] for name in NAMES}
 

@@ -1,4 +1,4 @@
-"""Write the tables of docs/ from the files beside this one.
+"""Write the tables of README.md and docs/ from the files beside this one.
 
     python results/tables.py [--check]
 
@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from advnets.reproduce.table1 import table as adversarial_row
 
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
@@ -49,17 +51,77 @@ def theory() -> Iterator[list[str]]:
         yield [one["tag"], claim, computed, f"{one['residual']:.0e}"]
 
 
+def table1() -> Iterator[list[str]]:
+    yield from map(list, adversarial_row(read("table1.json")))
+
+
+def nats() -> Iterator[list[str]]:
+    columns = read("table1.json")["columns"]
+    yield ["MNIST, nats, the paper's grid of bandwidths", "seeds", "raw weights", "averaged weights"]
+    yield ["the paper", "", "225 ± 2", ""]
+    names = {"mnist": "the released settings, 250 epochs", "mnist-best": "the same nets, larger steps, 30 epochs"}
+    for recipe, words in names.items():
+        rows = {row["weights"]: row for row in columns[recipe]["rows"] if row["grid"] == "legacy"}
+        cells = (spread(rows[weights]) for weights in ("raw", "average"))
+        yield [f"`{recipe}`: {words}", str(rows["raw"]["n"]), *cells]
+    images = columns["mnist"]["references"]["training_images"]["legacy"]["nats"]
+    yield ["training images in the place of samples", "", f"{images:.1f}", ""]
+
+
 def epochs() -> Iterator[list[str]]:
-    yield ["epochs", "weights", "validation", "test, fine grid", "test, legacy grid"]
-    for one in read("mnist-epochs.json")["rows"]:
-        grids = (f"{one[grid]['nats']:.1f} ± {one[grid]['standard_error']:.1f}" for grid in ("fine", "legacy"))
-        yield [str(one["epoch"]), one["weights"], f"{one['validation_nats']:.1f}", *grids]
+    yield ["epochs", "weights", "seeds", "test, fine grid", "test, legacy grid"]
+    for one in read("table1.json")["columns"]["mnist"]["epochs"]:
+        yield [str(one["epoch"]), one["weights"], str(one["n"]), spread(one["fine"]), spread(one.get("legacy"))]
+
+
+def laws() -> Iterator[list[str]]:
+    yield ["weights", "law", "rms residual, nats", "225 nats after"]
+    for weights, found in read("table1.json")["columns"]["mnist"]["laws"].items():
+        for name, law in found.items():
+            reached = law["epochs_to_goal"]
+            formula = (
+                f"{law['a']:.0f} + {law['b']:.1f}·log(epochs)"
+                if name == "logarithm"
+                else f"{law['limit']:.0f} − {law['c']:.0f}·epochs^−{law['p']:.2f}"
+            )
+            yield [weights, formula, f"{law['residual']:.1f}", f"{reached:,.0f} epochs" if reached else "never"]
+
+
+def best() -> Iterator[list[str]]:
+    yield ["seed", "steps", "test, fine grid", "test, legacy grid", "225 on validation after"]
+    for one in read("table1.json")["columns"]["mnist-best"]["seeds"]:
+        chosen, reached = one["chosen"]["average"], one["to_goal"]["average"]
+        grids = (f"{chosen[grid]['nats']:.1f} ± {chosen[grid]['standard_error']:.1f}" for grid in ("fine", "legacy"))
+        after = f"{reached['step']:,} steps" if reached else "never"
+        yield [str(one["seed"]), f"{chosen['step']:,}", *grids, after]
+
+
+def quality() -> Iterator[list[str]]:
+    found = read("quality.json")
+    yield ["10,000 samples of", "weights", "nats, fine grid", "Fréchet distance", "precision", "recall"]
+    for one in [*found["rows"], {**found["real"], "recipe": "training images", "weights": ""}]:
+        name = f"`{one['recipe']}`, step {one['step']:,}" if "step" in one else one["recipe"]
+        shares = (f"{one[measure]:.2f}" for measure in ("precision", "recall"))
+        yield [name, one["weights"], f"{one['nats']:.1f}", f"{one['fid']:.1f}", *shares]
+
+
+def spread(one: dict[str, Any] | None) -> str:
+    """Mean ± deviation over seeds, or the error over test images of a single one."""
+    if one is None:
+        return "not measured"
+    several = one["deviation"] is not None
+    return f"{one['nats']:.1f} " + (f"± {one['deviation']:.1f}" if several else f"(error {one['standard_error']:.1f})")
 
 
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
+    "best": best,
     "epochs": epochs,
     "figure1": figure1,
     "helvetica": helvetica,
+    "laws": laws,
+    "nats": nats,
+    "quality": quality,
+    "table1": table1,
     "theory": theory,
 }
 
@@ -78,7 +140,7 @@ def filled(text: str) -> str:
 def main() -> int:
     """Rewrite the pages, or with --check say which are stale."""
     stale = []
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         text = page.read_text()
         if filled(text) != text:
             stale.append(page)

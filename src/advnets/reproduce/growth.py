@@ -116,7 +116,7 @@ def _law(axes: Axes, column: Found, weights: str, law: Found | None) -> str:
     epochs = [row["epoch"] for row in column["epochs"]]
     dense = np.geomspace(min(epochs), max(epochs), 100)
     axes.plot(dense, power(dense, law["limit"], law["c"], law["p"]), color=_COLOURS[weights], lw=2.4, alpha=0.35)
-    return f"{_WORDS[weights]}; {law['limit']:.0f} − {law['c']:.0f}·epochs^−{law['p']:.2f}"
+    return f"{_WORDS[weights]}; {law['limit']:.0f} − {law['c']:.0f}·epochs$^{{{-law['p']:.2f}}}$"
 
 
 def _rms(residuals: NDArray[Any]) -> float:
