@@ -15,6 +15,7 @@ from typing import Any
 from advnets.reproduce.table1 import table as adversarial_row
 
 ROOT = Path(__file__).parents[1]
+QUALITIES = ("precision", "recall", "density", "coverage")
 MARKED = re.compile(r"(<!-- table ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -80,7 +81,7 @@ def laws() -> Iterator[list[str]]:
         for name, law in found.items():
             reached = law["epochs_to_goal"]
             formula = (
-                f"{law['a']:.0f} + {law['b']:.1f}·log(epochs)"
+                f"{law['a']:.0f} + {law['b']:.1f}·log(epochs)".replace("-", "−")
                 if name == "logarithm"
                 else f"{law['limit']:.0f} − {law['c']:.0f}·epochs^−{law['p']:.2f}"
             )
@@ -98,10 +99,10 @@ def best() -> Iterator[list[str]]:
 
 def quality() -> Iterator[list[str]]:
     found = read("quality.json")
-    yield ["10,000 samples of", "weights", "nats, fine grid", "Fréchet distance", "precision", "recall"]
+    yield ["10,000 samples of", "weights", "nats, fine grid", "Fréchet distance", *QUALITIES]
     for one in [*found["rows"], {**found["real"], "recipe": "training images", "weights": ""}]:
         name = f"`{one['recipe']}`, step {one['step']:,}" if "step" in one else one["recipe"]
-        shares = (f"{one[measure]:.2f}" for measure in ("precision", "recall"))
+        shares = (f"{one[measure]:.2f}" for measure in QUALITIES)
         yield [name, one["weights"], f"{one['nats']:.1f}", f"{one['fid']:.1f}", *shares]
 
 

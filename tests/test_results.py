@@ -55,6 +55,7 @@ def test_tables_in_the_docs_are_made_from_the_results():
     assert done.returncode == 0, f"{done.stdout}: run python results/tables.py"
     made = re.findall(r"<!-- table ([\w-]+) -->\n\n\|", (ROOT / "docs" / "reproduce.md").read_text())
     assert made == ["theory", "figure1", "helvetica", "table1", "epochs", "laws", "best", "quality"]
+    assert re.findall(r"<!-- table ([\w-]+) -->\n\n\|", (ROOT / "README.md").read_text()) == ["nats"]
 
 
 def test_reproduced_artefacts_hold():

@@ -45,6 +45,12 @@ def test_a_power_law_is_found_again_and_its_limit_may_be_short_of_the_goal(limit
     assert found["epochs_to_goal"] == (pytest.approx(expected, rel=1e-3) if reached else None)
 
 
+@pytest.mark.parametrize("nats", [[300, 280, 260, 250, 245], [100, 100, 100, 100, 100.00001]])
+def test_a_goal_out_of_reach_or_behind_is_none_and_no_infinity(nats):
+    found = growth.laws(rows_of(nats), "raw", 225)
+    assert {law["epochs_to_goal"] for law in found.values()} == {None}
+
+
 def test_too_few_points_have_no_law():
     assert growth.laws(rows_of([100, 120, 130, 140]), "raw", 225) == {}
 
@@ -53,8 +59,9 @@ def test_no_goal_has_no_epochs_to_it():
     assert growth.laws(rows_of([100, 120, 135, 142, 148]), "raw", None)["logarithm"]["epochs_to_goal"] is None
 
 
-def test_the_picture_is_the_same_every_time(tmp_path):
+def test_the_picture_is_the_same_every_time_and_without_lost_seeds(tmp_path):
     seeds = [seed_with(0, [100, 120, 135, 142, 148]), seed_with(1, [90, 115])]
+    lost = seed_with(2, [-400] * 5, lost=True)
     rows = list(growth.over_seeds(seeds, 500))
     column = {
         "recipe": "mnist",
@@ -64,7 +71,7 @@ def test_the_picture_is_the_same_every_time(tmp_path):
         "laws": {"raw": growth.laws(rows, "raw", 225)},
         "references": {"training_images": {"nats": 243.0}},
     }
-    for name in ("a.png", "b.png"):
-        growth.draw(column, {"nats": 225.0}, tmp_path / name)
+    for name, drawn in (("a.png", seeds), ("b.png", [*seeds, lost])):
+        growth.draw({**column, "seeds": drawn}, {"nats": 225.0}, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert np.asarray(Image.open(tmp_path / "a.png")).std() > 10

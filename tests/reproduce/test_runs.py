@@ -38,15 +38,17 @@ def test_faces_are_not_called_tfd_and_no_fold_s_labelled_images_are_trained_on(t
     ("d_real", "d_fake", "won"), [(1.0, 0.0, True), (0.98, 0.02, True), (0.95, 0.06, False), (0.6, 0.4, False)]
 )
 def test_d_has_won_where_it_tells_nearly_all_apart_at_the_end(tmp_path, d_real, d_fake, won):
-    earlier = [{"d_real": 1.0, "d_fake": 0.0}] * 90 if not won else [{"d_real": 0.6, "d_fake": 0.4}] * 90
-    lines = [*earlier, *[{"d_real": d_real, "d_fake": d_fake}] * 10]
+    before = (1.0, 0.0) if not won else (0.6, 0.4)
+    pairs = [*[before] * 90, *[(d_real, d_fake)] * 10, *[before] * 50]
+    lines = [{"step": 100 * n, "d_real": real, "d_fake": fake} for n, (real, fake) in enumerate(pairs, start=1)]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert lost(Run(tmp_path)) is won
+    assert lost(Run(tmp_path), 10_000) is won, "whatever comes later"
+    assert lost(Run(tmp_path), 9_000) is not won
 
 
 def test_a_run_too_short_for_a_line_of_log_is_not_lost(tmp_path):
     (tmp_path / "log.jsonl").write_text("")
-    assert not lost(Run(tmp_path))
+    assert not lost(Run(tmp_path), 99)
 
 
 @pytest.fixture

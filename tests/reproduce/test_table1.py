@@ -111,7 +111,7 @@ def test_a_seed_whose_d_has_won_goes_no_further_counts_in_no_mean_and_another_ta
     monkeypatch.setattr(curves, "SAMPLES", 300)
     monkeypatch.setattr(table1, "SAMPLES", 300)
     monkeypatch.setattr(table1, "EPOCHS", (1, 2, 4, 8))
-    monkeypatch.setattr(table1, "lost", lambda run: run.path.name.endswith("seed0"))
+    monkeypatch.setattr(table1, "lost", lambda run, step: run.path.name.endswith("seed0"))
     said = []
     plan = Plan(tmp_path, say=said.append)
     found = table1.column(plan, config, dataclasses.replace(LENGTH, seeds=1, probe=22))
@@ -130,10 +130,21 @@ def test_a_seed_whose_d_has_won_goes_no_further_counts_in_no_mean_and_another_ta
 def test_where_every_seed_is_lost_there_is_no_row(made, config, monkeypatch):
     plan, _ = made
     monkeypatch.setattr(curves, "SAMPLES", 300)
-    monkeypatch.setattr(table1, "lost", lambda run: True)
-    found = table1.column(plan, config, dataclasses.replace(LENGTH, steps=11, seeds=1))
+    monkeypatch.setattr(table1, "lost", lambda run, step: True)
+    said = []
+    found = table1.column(
+        dataclasses.replace(plan, say=said.append), config, dataclasses.replace(LENGTH, steps=11, seeds=1)
+    )
     assert found["lost_seeds"] == [0, 1, 2], "no more are tried"
+    assert said[-1] == "D has won on so many seeds that 1 fewer are here than were wanted"
     assert found["rows"] == [] and found["epochs"] == [] and found["laws"] == {"raw": {}, "average": {}}
+
+
+@pytest.mark.parametrize("recipe", ["mnist", "mnist-best"])
+def test_a_quick_run_can_be_gone_on_with_in_full(recipe):
+    quick, full = (table1.LENGTHS[budget][recipe] for budget in ("quick", "full"))
+    assert quick.keep_every == full.keep_every and quick.steps % quick.keep_every == 0
+    assert all(steps % full.keep_every == 0 for steps in (full.steps, full.first, full.probe))
 
 
 def test_minutes_count_every_step_once_however_often_it_was_made(tmp_path):
@@ -152,9 +163,11 @@ def test_minutes_to_the_goal_are_those_of_the_first_kept_step_that_reaches_it(ma
     found = table1._to_goal(run, curve, 225.0)
     assert found == {"raw": {"step": 22, "minutes": 2.2}, "average": None}
     assert table1._to_goal(run, curve, None) == {"raw": None, "average": None}
-    seeds = [{"to_goal": found}, {"to_goal": {"raw": {"step": 11, "minutes": 1.1}, "average": None}}]
-    cells = {**column, "recipe": "mnist", "seeds": seeds}
+    other = {"raw": {"step": 11, "minutes": 1.1}, "average": None}
+    seeds = [{"to_goal": found, "steps": 44, "lost": False}, {"to_goal": other, "steps": 44, "lost": False}]
+    cells = {**column, "recipe": "mnist", "seeds": [*seeds, {**seeds[0], "lost": True}, {**seeds[0], "steps": 22}]}
     assert table1._reached(cells, "raw") == "1.1 to 2.2 on 2 of 2 seeds"
+    assert table1._reached({**cells, "seeds": seeds[:1]}, "raw") == "2.2 on 1 of 1 seeds"
     assert table1._reached(cells, "average") == "not in 4 epochs"
     assert table1._reached(column, "raw") == "", "digits have no number in the paper"
 

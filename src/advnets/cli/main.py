@@ -54,8 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt as interruption:
-        status, *_ = (*interruption.args, _INTERRUPTED)  # a command may say that it was another signal
-        return int(status)
+        status = next(iter(interruption.args), _INTERRUPTED)
+        return status if isinstance(status, int) else _INTERRUPTED  # a command may say that it was another signal
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains while it flushes at exit
         return _BROKEN_PIPE

@@ -63,7 +63,7 @@ class Arguments:
     budget: Literal["quick", "full"] = "quick"
     """quick: minutes on two cores; full: as long as the paper's experiment takes."""
     seeds: int | None = None
-    """How many seeds; by default as many as the budget has."""
+    """How many seeds, beside those that D wins; by default as many as the budget has."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("reproduced")
     """Folder for what is made, runs included; what is there already is gone on with."""
     faces: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mat")] = None

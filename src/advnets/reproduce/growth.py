@@ -40,6 +40,7 @@ def over_seeds(seeds: Sequence[Found], steps_per_epoch: int) -> Iterator[Found]:
         yield row
 
 
+@np.errstate(over="ignore")  # beyond all epochs is None
 def laws(rows: Sequence[Found], weights: str, goal: float | None) -> dict[str, Found]:
     """Fit nats = a + b·log(epochs) and nats = limit − c·epochs^−p to means over seeds (fine grid), by least squares.
 
@@ -51,26 +52,26 @@ def laws(rows: Sequence[Found], weights: str, goal: float | None) -> dict[str, F
     if len(points) < _FEWEST:
         return {}
     epochs, nats = np.array(points, float).T
-    slope, start = np.polyfit(np.log(epochs), nats, 1)
+    slope, start = map(float, np.polyfit(np.log(epochs), nats, 1))
     found: dict[str, Found] = {
         "logarithm": {
             "a": float(start),
             "b": float(slope),
             "residual": _rms(nats - logarithm(epochs, start, slope)),
-            "epochs_to_goal": float(np.exp((goal - start) / slope)) if goal is not None and slope > 0 else None,
+            "epochs_to_goal": _finite(np.exp((goal - start) / slope)) if goal is not None and slope > 0 else None,
         }
     }
     try:
         (limit, c, p), _ = curve_fit(power, epochs, nats, p0=(nats[-1] + 20, 300.0, 0.5), maxfev=20_000)
     except RuntimeError:
         return found
-    reached = goal is not None and limit > goal and p > 0
+    reached = goal is not None and limit > goal and min(c, p) > 0
     found["power"] = {
         "limit": float(limit),
         "c": float(c),
         "p": float(p),
         "residual": _rms(nats - power(epochs, limit, c, p)),
-        "epochs_to_goal": float((c / (limit - goal)) ** (1 / p)) if reached else None,
+        "epochs_to_goal": _finite((c / (limit - goal)) ** (1 / p)) if reached else None,
     }
     return found
 
@@ -117,6 +118,10 @@ def _law(axes: Axes, column: Found, weights: str, law: Found | None) -> str:
     dense = np.geomspace(min(epochs), max(epochs), 100)
     axes.plot(dense, power(dense, law["limit"], law["c"], law["p"]), color=_COLOURS[weights], lw=2.4, alpha=0.35)
     return f"{_WORDS[weights]}; {law['limit']:.0f} − {law['c']:.0f}·epochs$^{{{-law['p']:.2f}}}$"
+
+
+def _finite(epochs: float) -> float | None:
+    return float(epochs) if math.isfinite(epochs) else None
 
 
 def _rms(residuals: NDArray[Any]) -> float:

@@ -65,11 +65,12 @@ def trained(plan: Plan, config: Config, data: DataSet) -> Run:
     return run
 
 
-def lost(run: Run) -> bool:
-    """Tell whether D has won: whether D(x) − D(G(z)) was over .95 on average in the last tenth of the log.
+def lost(run: Run, step: int) -> bool:
+    """Tell whether D had won at a step: whether D(x) − D(G(z)) was over .95 on average in the last tenth before it.
 
     In a healthy game it falls from about .9 in the first epochs to .2; a G that D tells apart surely gets no gradient.
     """
-    lines = run.log.read_text().splitlines() if run.log.exists() else []  # runs of under 100 steps have no log
-    last = [json.loads(line) for line in lines[-max(1, len(lines) // 10) :]]
+    text = run.log.read_text() if run.log.exists() else ""  # runs of under 100 steps have no log
+    lines = [line for line in map(json.loads, text.splitlines()) if line["step"] <= step]
+    last = lines[-max(1, len(lines) // 10) :]
     return bool(last) and sum(line["d_real"] - line["d_fake"] for line in last) > _WON * len(last)

@@ -47,8 +47,8 @@ class Length:
 
 LENGTHS: dict[Budget, dict[str, Length]] = {
     "quick": {
-        "mnist": Length(6_000, 1, 2_000),
-        "mnist-best": Length(15_000, 1, 2_500),
+        "mnist": Length(10_000, 1, 5_000),
+        "mnist-best": Length(15_000, 1, 1_250),
         "tfd": Length(40, 1, 20),
     },
     "full": {
@@ -102,7 +102,7 @@ def column(plan: Plan, base: Config, length: Length) -> Found:
         seeds.append({**facts, **scored, "to_goal": _to_goal(run, scored["validation"], goal)})
     shared, parts = (gathered.shared, gathered.held_out) if gathered else (data, ())
     whole = [one for one in seeds if one["steps"] == length.steps and not one["lost"]]
-    means = list(growth.over_seeds(whole, epoch))
+    means = [row for row in growth.over_seeds(whole, epoch) if row["n"] == len(whole)]
     return {
         "recipe": base.recipe,
         "steps": length.steps,
@@ -121,15 +121,17 @@ def _played(plan: Plan, base: Config, length: Length, data: DataSet) -> Iterator
     ways = [length.steps] * length.seeds + [length.first] * length.more
     for seed in range(_TRIES * len(ways)):
         if not ways:
-            return
+            break
         for steps in (length.probe or ways[0], ways[0]):
             run = trained(plan, lasting(base, steps, seed=seed, keep_every=length.keep_every), data)
-            if won := lost(run):
+            if won := lost(run, steps):
                 plan.say(f"D has won in {run.path}, which goes no further than step {steps:,}")
                 break
         else:
             ways.pop(0)
         yield run, {"seed": seed, "steps": steps, "lost": won}
+    if ways:
+        plan.say(f"D has won on so many seeds that {len(ways)} fewer are here than were wanted")
 
 
 def _scored(
@@ -192,7 +194,7 @@ def table(summary: Found) -> Iterator[tuple[str, ...]]:
     for weights in ("raw", "average"):
         cells = [_reached(column, weights) for column in columns.values()]
         if any(cells):
-            yield (f"minutes until as good as the paper on validation, {weights} weights", *cells)
+            yield (f"minutes until validation data score the paper's number, {weights} weights", *cells)
     for grid in ("legacy", "fine"):
         yield (f"training images, {grid} grid", *(_reference(column, grid) for column in columns.values()))
     for name, found in columns.items():
@@ -217,11 +219,13 @@ def _cell(found: Found, weights: str, grid: str) -> str:
 def _reached(found: Found, weights: str) -> str:
     """Minutes of the seeds that reached the goal, the fewest and the most, and how many did."""
     known = found.get("seeds", ()) if found.get("recipe") in PAPER else ()
-    seeds = [one["to_goal"] for one in known if weights in one["to_goal"]]
+    whole = [one["to_goal"] for one in known if one["steps"] == found["steps"] and not one["lost"]]
+    seeds = [one for one in whole if weights in one]
     reached = [one[weights]["minutes"] for one in seeds if one[weights]]
     if not reached:
         return f"not in {found['steps'] / found['steps_per_epoch']:.3g} epochs" if seeds else ""
-    return f"{min(reached):.1f} to {max(reached):.1f} on {len(reached)} of {len(seeds)} seeds"
+    spread = f"{min(reached):.1f} to {max(reached):.1f}" if len(reached) > 1 else f"{reached[0]:.1f}"
+    return f"{spread} on {len(reached)} of {len(seeds)} seeds"
 
 
 def _reference(found: Found, grid: str) -> str:
