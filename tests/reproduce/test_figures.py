@@ -10,10 +10,11 @@ from advnets import recipes
 from advnets.config import flatten
 from advnets.data import load
 from advnets.errors import InputError
-from advnets.reproduce import drawing, figure2, figure3, helvetica
+from advnets.reproduce import drawing, figure2, figure3, helvetica, table1
 from advnets.reproduce.artefact import Plan
 from advnets.reproduce.runs import trained
 from advnets.sampling import load_sampler
+from advnets.training import Outcome
 
 DIGITS = recipes.get("digits")
 
@@ -103,6 +104,25 @@ def test_figure_3_draws_straight_lines(plan, panel, monkeypatch):
     np.testing.assert_allclose(x[:: figure3.POINTS], ends[: figure3.LINES], atol=1e-6)
     np.testing.assert_allclose(x[figure3.POINTS - 1 :: figure3.POINTS], ends[figure3.LINES :], atol=1e-6)
     assert made.summary["step"] == 3 and "step 3" in text
+
+
+@pytest.mark.parametrize("figure", [figure2, figure3])
+@pytest.mark.parametrize("budget", ["quick", "full"])
+def test_the_run_of_a_figure_can_be_scored_for_table_1(figure, budget, tmp_path):
+    asked = []
+
+    def train(config, data, run, *, resume):
+        asked.append(config)
+        return Outcome("interrupted", 1, 0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        figure.reproduce(Plan(tmp_path, budget, load=lambda data: None, train=train))
+    length = table1.LENGTHS[budget]["mnist"]
+    assert (asked[0].recipe, asked[0].train.keep_every, asked[0].train.steps) == (
+        "mnist",
+        length.keep_every,
+        length.steps,
+    )
 
 
 def test_more_updates_of_g_are_the_only_difference_between_the_two_runs():

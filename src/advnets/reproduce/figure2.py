@@ -14,7 +14,7 @@ from advnets.evaluation.likelihood import flat
 from advnets.evaluation.neighbours import matrices, nearest
 from advnets.reproduce import drawing
 from advnets.reproduce.artefact import Artefact, Budget, Plan
-from advnets.reproduce.runs import lasting, of_faces, trained
+from advnets.reproduce.runs import KEEP_EVERY, lasting, of_faces, trained
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 
@@ -23,7 +23,7 @@ NAMES = {"mnist": "(a) MNIST", "tfd": "(b) TFD", "cifar10-fc": "(c) CIFAR-10, fu
 NAMES["cifar10-conv"] = "(d) CIFAR-10, convolutional"
 FRAMED = "Random draws, not picked. Framed: the training example nearest to the sample on its left."
 STEPS: dict[Budget, dict[str, int]] = {
-    "quick": {"mnist": 6_000, "cifar10-fc": 20, "cifar10-conv": 20, "tfd": 20},
+    "quick": {"mnist": 10_000, "cifar10-fc": 20, "cifar10-conv": 20, "tfd": 20},
     "full": {"mnist": 125_000, "cifar10-fc": 100_000, "cifar10-conv": 100_000, "tfd": 72_600},
 }
 
@@ -50,7 +50,8 @@ def reproduce(plan: Plan) -> Artefact:
             continue
         config = of_faces() if recipe == "tfd" else recipes.get(recipe)
         data = plan.load(config.data)
-        run = trained(plan, lasting(config, STEPS[plan.budget][recipe]), data)
+        wanted = lasting(config, STEPS[plan.budget][recipe], keep_every=KEEP_EVERY.get(recipe, 0))
+        run = trained(plan, wanted, data)
         panels.append(panel(run, data, NAMES[recipe]))
     files = drawing.save(draw(panels), plan.folder / "figure2.png")
     rows = [("panel", "what", "distance to the neighbour"), *((p.name, _one_line(p.caption), _mean(p)) for p in panels)]

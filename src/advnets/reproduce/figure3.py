@@ -6,7 +6,7 @@ from advnets import recipes, sampling
 from advnets.reproduce import drawing
 from advnets.reproduce.artefact import Artefact, Plan
 from advnets.reproduce.figure2 import STEPS
-from advnets.reproduce.runs import lasting, trained
+from advnets.reproduce.runs import KEEP_EVERY, lasting, trained
 from advnets.sampling import load_sampler
 
 LINES, POINTS = 8, 14
@@ -15,7 +15,8 @@ LINES, POINTS = 8, 14
 def reproduce(plan: Plan) -> Artefact:
     """Train `mnist` where it is missing, and draw the lines, never picked."""
     config = recipes.get("mnist")
-    run = trained(plan, lasting(config, STEPS[plan.budget]["mnist"]), plan.load(config.data))
+    wanted = lasting(config, STEPS[plan.budget]["mnist"], keep_every=KEEP_EVERY["mnist"])
+    run = trained(plan, wanted, plan.load(config.data))
     sampler = load_sampler(run)
     latents = sampling.lines(sampler.config.noise, LINES, POINTS, seed=0)
     text = drawing.caption(sampler, "Straight lines between random points of z space, ends included, a row each")

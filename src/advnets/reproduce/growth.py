@@ -55,8 +55,8 @@ def laws(rows: Sequence[Found], weights: str, goal: float | None) -> dict[str, F
     slope, start = map(float, np.polyfit(np.log(epochs), nats, 1))
     found: dict[str, Found] = {
         "logarithm": {
-            "a": float(start),
-            "b": float(slope),
+            "a": start,
+            "b": slope,
             "residual": _rms(nats - logarithm(epochs, start, slope)),
             "epochs_to_goal": _finite(np.exp((goal - start) / slope)) if goal is not None and slope > 0 else None,
         }

@@ -11,6 +11,9 @@ from advnets.errors import InputError
 from advnets.reproduce.artefact import Plan
 from advnets.runs import Run
 
+KEEP_EVERY = {"mnist": 5_000, "tfd": 4_840}
+"""Steps between checkpoints kept for good, by recipe: a run that a figure trained can be scored for the table."""
+
 _WON = 0.95
 
 

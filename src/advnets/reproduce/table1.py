@@ -18,7 +18,7 @@ from advnets.evaluation.references import references
 from advnets.reproduce import growth
 from advnets.reproduce.artefact import Artefact, Budget, Plan
 from advnets.reproduce.curves import SAMPLES, minutes, tested, validation_curve, weights_of
-from advnets.reproduce.runs import lasting, lost, of_faces, trained
+from advnets.reproduce.runs import KEEP_EVERY, lasting, lost, of_faces, trained
 from advnets.runs import Run
 
 PAPER = {"mnist": (225.0, 2.0), "mnist-best": (225.0, 2.0), "tfd": (2057.0, 26.0)}
@@ -47,14 +47,14 @@ class Length:
 
 LENGTHS: dict[Budget, dict[str, Length]] = {
     "quick": {
-        "mnist": Length(10_000, 1, 5_000),
+        "mnist": Length(10_000, 1, KEEP_EVERY["mnist"]),
         "mnist-best": Length(15_000, 1, 1_250),
         "tfd": Length(40, 1, 20),
     },
     "full": {
-        "mnist": Length(125_000, 3, 5_000, more=2, first=50_000, probe=10_000),
+        "mnist": Length(125_000, 3, KEEP_EVERY["mnist"], more=2, first=50_000, probe=10_000),
         "mnist-best": Length(15_000, 5, 1_250),
-        "tfd": Length(72_600, 1, 4_840),
+        "tfd": Length(72_600, 1, KEEP_EVERY["tfd"]),
     },
 }
 
