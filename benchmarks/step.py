@@ -8,6 +8,9 @@ ours       advnets.training.step.released_step on the `mnist` recipe as it is, a
 tutorial   the same nets in plain PyTorch: nn.Dropout, BCELoss, two optimisers, a DataLoader, alternate updates
 products   only the matrix products that ours needs, into buffers made beforehand: a bound that no step can pass
 
+Ours and the bare products multiply as `advnets train` does (advnets.training.products), the tutorial as PyTorch does
+by itself.
+
 How a processor treats denormal numbers is fixed when the worker threads of a process start. With --one-process all arms
 share one process, and none meets denormals. Without it each arm has a process of its own, idle while the others have
 their turn: ours flushes denormals to zero as `advnets train` does, the tutorial's does what PyTorch does by default,
@@ -35,6 +38,7 @@ from advnets import recipes
 from advnets.data import load
 from advnets.training.batches import Batches
 from advnets.training.game import new_game
+from advnets.training.products import fast_products
 from advnets.training.schedules import momentum
 from advnets.training.step import released_step
 
@@ -49,9 +53,10 @@ def ours(images: Tensor) -> Block:
     batches = Batches(images, config.train.batch_size, config.seed)
 
     def block(steps: int) -> None:
-        for _ in range(steps):
-            released_step(game, batches)
-            game.step += 1
+        with fast_products():
+            for _ in range(steps):
+                released_step(game, batches)
+                game.step += 1
 
     return block
 
@@ -129,9 +134,10 @@ def products() -> Block:
             jobs.append((gradient[:passed], weight, torch.empty(passed, below)))
 
     def block(steps: int) -> None:
-        for _ in range(steps):
-            for left, right, out in jobs:
-                torch.mm(left, right, out=out)
+        with fast_products():
+            for _ in range(steps):
+                for left, right, out in jobs:
+                    torch.mm(left, right, out=out)
 
     return block
 

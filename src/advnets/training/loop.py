@@ -23,6 +23,7 @@ from advnets.runs import Run, reporting
 from advnets.training import checkpoint, schedules
 from advnets.training.batches import Batches
 from advnets.training.game import MEASURES, Game, new_game, second_stage
+from advnets.training.products import faithful, fast_products
 from advnets.training.step import paper_step, released_step
 
 Validate = Callable[[nn.Module], float]
@@ -72,7 +73,8 @@ def train(
     before = torch.get_num_threads()
     torch.set_num_threads(threads(config, data.shape))
     try:
-        state, step = _train(config, data, run, resume, stop, report, _required(config, validate))
+        with fast_products():
+            state, step = _train(config, data, run, resume, stop, report, _required(config, validate))
     finally:
         torch.set_num_threads(before)
     return Outcome(state, step, time.perf_counter() - started)
@@ -290,7 +292,12 @@ def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:
     packages = ("advnets", "torch", "numpy", "lightning-fabric", "safetensors")
     return {
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
-        "machine": {"device": str(device), "threads": threads, "system": platform.platform()},
+        "machine": {
+            "device": str(device),
+            "threads": threads,
+            "products": "onednn" if device.type == "cpu" and faithful() else "default",
+            "system": platform.platform(),
+        },
     }
 
 

@@ -1,0 +1,73 @@
+"""Products by oneDNN: float32 as before, in the block only, and nowhere that would make them coarser."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from advnets import recipes
+from advnets.data import load
+from advnets.runs import Run
+from advnets.training import products, train
+from advnets.training.products import faithful, fast_products
+
+needs_setting = pytest.mark.skipif(not faithful(), reason="here oneDNN is missing, or would multiply in bfloat16")
+
+
+def setting():
+    return torch.backends.mkldnn.matmul.fp32_precision
+
+
+@pytest.mark.parametrize("shape", [(100, 784, 1200), (200, 1200, 240), (1, 240, 200), (64, 8, 1)])
+def test_products_are_float32_in_the_block(shape):
+    rows, inner, columns = shape
+    random = torch.Generator().manual_seed(1)
+    a = torch.randn(rows, inner, generator=random, requires_grad=True)
+    b = torch.randn(columns, inner, generator=random, requires_grad=True)
+    seed = torch.randn(rows, columns, generator=random)
+    with fast_products():
+        y = torch.nn.functional.linear(a, b)
+        y.backward(seed)
+    exact = [a.double() @ b.double().t(), seed.double() @ b.double(), seed.double().t() @ a.double()]
+    for found, expected in zip((y, a.grad, b.grad), exact, strict=True):
+        assert (found - expected).abs().max() < 3e-6 * expected.abs().max()
+
+
+@needs_setting
+def test_the_setting_is_as_before_after_the_block_however_it_ends():
+    before = setting()
+    with fast_products():
+        assert setting() == "bf16"
+    assert setting() == before
+    with pytest.raises(ZeroDivisionError), fast_products():
+        raise ZeroDivisionError
+    assert setting() == before
+
+
+@pytest.mark.parametrize("why", ["coarse", "no oneDNN", "older torch"])
+def test_nothing_is_set_where_products_would_be_coarser_or_cannot_be_chosen(why, monkeypatch):
+    before = setting()
+    with monkeypatch.context() as patch:
+        if why == "coarse":
+            patch.setattr(products, "_EXACT", 1e-9)  # finer than float32 can be
+        elif why == "no oneDNN":
+            patch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+        else:
+            patch.delattr(type(torch.backends.mkldnn), "matmul")
+        faithful.cache_clear()
+        try:
+            assert not faithful()
+            with fast_products():
+                if why != "older torch":
+                    assert setting() == before
+        finally:
+            faithful.cache_clear()
+
+
+@needs_setting
+def test_a_run_is_trained_in_the_block_and_says_so(tmp_path):
+    config = dataclasses.replace(recipes.get("digits"), train=dataclasses.replace(recipes.get("digits").train, steps=2))
+    before, seen = setting(), []
+    train(config, load(config.data), Run(tmp_path / "run"), report=lambda progress: seen.append(setting()))
+    assert seen == ["bf16", "bf16"] and setting() == before
+    assert Run(tmp_path / "run").read()["machine"]["products"] == "onednn"
