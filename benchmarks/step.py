@@ -8,7 +8,7 @@ ours       advnets.training.step.released_step on the `mnist` recipe as it is, a
 tutorial   the same nets in plain PyTorch: nn.Dropout, BCELoss, two optimisers, a DataLoader, alternate updates
 products   only the matrix products that ours needs, into buffers made beforehand: a bound that no step can pass
 
-Ours and the bare products multiply as `advnets train` does (advnets.training.products), the tutorial as PyTorch does
+Ours and the bare products multiply as `advnets train` does (advnets.training.processor), the tutorial as PyTorch does
 by itself.
 
 How a processor treats denormal numbers is fixed when the worker threads of a process start. With --one-process all arms
@@ -38,7 +38,7 @@ from advnets import recipes
 from advnets.data import load
 from advnets.training.batches import Batches
 from advnets.training.game import new_game
-from advnets.training.products import fast_products
+from advnets.training.processor import fast_products
 from advnets.training.schedules import momentum
 from advnets.training.step import released_step
 

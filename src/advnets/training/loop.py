@@ -23,7 +23,7 @@ from advnets.runs import Run, reporting
 from advnets.training import checkpoint, schedules
 from advnets.training.batches import Batches
 from advnets.training.game import MEASURES, Game, new_game, second_stage
-from advnets.training.products import faithful, fast_products
+from advnets.training.processor import faithful, fast_products, keep_memory
 from advnets.training.step import paper_step, released_step
 
 Validate = Callable[[nn.Module], float]
@@ -105,6 +105,7 @@ def _train(
     mean = x.mean(0)
     batches = Batches(x.to(fabric.device, _dtype(config)), config.train.batch_size, config.seed)
     game = new_game(config, data.shape, mean, fabric)
+    keep_memory(game.generator.net, game.discriminator.net)
     if not resume:
         run.create(config, facts(game, data))
     with run.locked():

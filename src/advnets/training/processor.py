@@ -1,14 +1,20 @@
-"""Matrix products in float32 on a processor: oneDNN's kernels where those are float32 too."""
+"""How a processor is used well: products in float32 by oneDNN, and memory that is not given back between steps."""
 
 import contextlib
+import ctypes
 import functools
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 _EXACT = 1e-5
 """Largest error of a float32 product of 256 terms, over its largest number; bfloat16's is a hundred times larger."""
+
+_LARGEST_KEPT = 32 << 20
+"""Bytes; glibc takes anything larger from the system anew each time, whatever it was given back before."""
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 @contextlib.contextmanager
@@ -52,3 +58,16 @@ def faithful() -> bool:
 def _settings() -> Any:
     """Return what torch lets a program set about oneDNN's products; None in releases without it."""
     return getattr(torch.backends.mkldnn, "matmul", None)
+
+
+def keep_memory(*nets: nn.Module) -> bool:
+    """Let glibc keep what is freed, if a net has a layer too large for it to keep by itself; say whether it does so.
+
+    The gradients of such a layer would come from the system in every step, zeroed page by page, which takes up to half
+    of the time. It holds for the rest of the process, which keeps its largest size.
+    """
+    sizes = [parameter.nbytes for net in nets for parameter in net.parameters() if parameter.device.type == "cpu"]
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
+    if mallopt is None or max(sizes, default=0) <= _LARGEST_KEPT:
+        return False
+    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1))

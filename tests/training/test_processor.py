@@ -1,15 +1,19 @@
-"""Products by oneDNN: float32 as before, in the block only, and nowhere that would make them coarser."""
+"""Products by oneDNN: float32 as before, in the block only, and nowhere that would make them coarser. Memory: kept."""
 
+import ctypes
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 import torch
+from torch import nn
 
 from advnets import recipes
 from advnets.data import load
 from advnets.runs import Run
-from advnets.training import products, train
-from advnets.training.products import faithful, fast_products
+from advnets.training import processor, train
+from advnets.training.processor import faithful, fast_products, keep_memory
 
 needs_setting = pytest.mark.skipif(not faithful(), reason="here oneDNN is missing, or would multiply in bfloat16")
 
@@ -49,7 +53,7 @@ def test_nothing_is_set_where_products_would_be_coarser_or_cannot_be_chosen(why,
     before = setting()
     with monkeypatch.context() as patch:
         if why == "coarse":
-            patch.setattr(products, "_EXACT", 1e-9)  # finer than float32 can be
+            patch.setattr(processor, "_EXACT", 1e-9)  # finer than float32 can be
         elif why == "no oneDNN":
             patch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
         else:
@@ -71,3 +75,45 @@ def test_a_run_is_trained_in_the_block_and_says_so(tmp_path):
     train(config, load(config.data), Run(tmp_path / "run"), report=lambda progress: seen.append(setting()))
     assert seen == ["bf16", "bf16"] and setting() == before
     assert Run(tmp_path / "run").read()["machine"]["products"] == "onednn"
+
+
+PAGES = """
+import resource, sys, torch
+from torch import nn
+from advnets.training.processor import keep_memory
+
+torch.set_num_threads(1)
+net = nn.Linear(3000, 3000)
+if sys.argv[1] == "keep":
+    assert keep_memory(net)
+x, faults = torch.randn(4, 3000), []
+for step in range(6):
+    net(x).sum().backward()
+    net.zero_grad()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[2])
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_memory_of_large_layers_is_asked_of_the_system_once():
+    pages = {}
+    for way in ("keep", "leave"):
+        done = subprocess.run([sys.executable, "-c", PAGES, way], capture_output=True, text=True, check=True)
+        pages[way] = int(done.stdout)
+    size = 3000 * 3000 * 4 // 4096
+    assert pages["leave"] >= 3 * size, "each step took its gradient from the system anew"
+    assert pages["keep"] < size / 10
+
+
+def test_only_nets_with_a_large_layer_change_what_the_process_keeps(monkeypatch):
+    asked = []
+
+    class Libc:
+        mallopt = staticmethod(lambda *values: asked.append(values) or 1)
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Libc)
+    assert not keep_memory(nn.Linear(1200, 1200), nn.Linear(3, 1)) and not asked
+    assert keep_memory(nn.Linear(3, 1), nn.Linear(2900, 2900)) and len(asked) == 2
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert not keep_memory(nn.Linear(2900, 2900)), "no glibc"
