@@ -220,13 +220,15 @@ def longest(net):
     return max(float(weight.detach().norm(dim=1).max()) for weight in layer_weights(net))
 
 
-def test_average_follows_the_generator_and_no_one_else():
-    game, batches = game_of(tiny(average_decay=0.5), data())
-    expected = None
-    for step in range(4):
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.9999])
+def test_average_is_the_weighted_mean_of_the_generators_since_the_first_step(decay):
+    game, batches = game_of(tiny(average_decay=decay, learning_rate=1.0), data())
+    seen = []
+    for step in range(6):
         game.step = step
         released_step(game, batches)
-        weights = [parameter.detach().clone() for parameter in game.generator.net.parameters()]
-        expected = weights if expected is None else [0.5 * e + 0.5 * w for e, w in zip(expected, weights, strict=True)]
-    for mine, twin in zip(game.average.module.parameters(), expected, strict=True):
-        torch.testing.assert_close(mine.detach(), twin)
+        seen.append([parameter.detach().double().clone() for parameter in game.generator.net.parameters()])
+    shares = [decay ** (len(seen) - made) for made in range(1, len(seen) + 1)]  # untrained weights have none
+    for index, mine in enumerate(game.average.module.parameters()):
+        twin = sum(share * weights[index] for share, weights in zip(shares, seen, strict=True)) / sum(shares)
+        torch.testing.assert_close(mine.detach().double(), twin, rtol=1e-5, atol=1e-6)

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from advnets import noise
 from advnets.config import Config, StackConfig, TrainConfig
@@ -94,7 +94,13 @@ def _optimiser(net: nn.Module, train: TrainConfig, rate: float) -> Optimizer:
 def _average(net: nn.Module, train: TrainConfig) -> AveragedModel | None:
     if not train.average_decay:
         return None
-    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(train.average_decay))
+    decay = train.average_decay
+
+    def follow(averaged: PARAM_LIST, current: PARAM_LIST, count: Tensor | int) -> None:
+        share = (1 - decay) / (1 - decay ** (int(count) + 1))  # 1 at first, so that untrained weights keep no share
+        get_ema_multi_avg_fn(1 - share)(averaged, current, count)
+
+    return AveragedModel(net, multi_avg_fn=follow)
 
 
 def new_game(config: Config, shape: tuple[int, ...], mean: Tensor, fabric: Fabric, *, stage: int = 1) -> Game:
