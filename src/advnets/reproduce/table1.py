@@ -48,12 +48,12 @@ class Length:
 LENGTHS: dict[Budget, dict[str, Length]] = {
     "quick": {
         "mnist": Length(10_000, 1, KEEP_EVERY["mnist"]),
-        "mnist-best": Length(15_000, 1, 1_250),
+        "mnist-best": Length(40_000, 1, 2_500),
         "tfd": Length(40, 1, 20),
     },
     "full": {
         "mnist": Length(125_000, 3, KEEP_EVERY["mnist"], more=2, first=50_000, probe=10_000),
-        "mnist-best": Length(15_000, 5, 1_250),
+        "mnist-best": Length(40_000, 5, 2_500),
         "tfd": Length(72_600, 1, KEEP_EVERY["tfd"]),
     },
 }
@@ -90,30 +90,46 @@ def column(plan: Plan, base: Config, length: Length) -> Found:
     Rows are over the seeds that went all the way. A seed whose D has won is told, not averaged.
     """
     data = plan.load(base.data)
-    gathered = folds.of(data, base.data, plan.load)
-    held_out = gathered.held_out if gathered else (HeldOut.of(data),)
     if plan.seeds:
         length = dataclasses.replace(length, seeds=plan.seeds, more=0)
-    epoch = len(data.train.x) // base.train.batch_size
-    goal, _ = PAPER.get(base.recipe, (None, None))
-    seeds = []
-    for run, facts in _played(plan, base, length, data):
-        scored = _scored(plan, run, HeldOut.of(data), held_out, length, facts["steps"], epoch)
-        seeds.append({**facts, **scored, "to_goal": _to_goal(run, scored["validation"], goal)})
+    seeds = [scored(plan, base, length, run, facts) for run, facts in _played(plan, base, length, data)]
+    gathered = folds.of(data, base.data, plan.load)
     shared, parts = (gathered.shared, gathered.held_out) if gathered else (data, ())
-    whole = [one for one in seeds if one["steps"] == length.steps and not one["lost"]]
+    rows = references(shared, SAMPLES, held_out=parts, progress=plan.progress)
+    return {**summed(base, length.steps, _epoch(base, data), seeds), "references": rows, "seeds": seeds}
+
+
+def scored(plan: Plan, base: Config, length: Length, run: Run, facts: Found) -> Found:
+    """Score one trained seed; `facts` are its number, its steps, and whether D has won."""
+    data = plan.load(base.data)
+    gathered = folds.of(data, base.data, plan.load)
+    held_out = gathered.held_out if gathered else (HeldOut.of(data),)
+    found = _scored(plan, run, HeldOut.of(data), held_out, length, facts["steps"], _epoch(base, data))
+    return {**facts, **found, "to_goal": _to_goal(run, found["validation"], _goal(base))}
+
+
+def summed(base: Config, steps: int, epoch: int, seeds: Sequence[Found]) -> Found:
+    """Sum up scored seeds: rows over those that went all the way, means and laws over epochs, who was lost."""
+    whole = [one for one in seeds if one["steps"] == steps and not one["lost"]]
     means = [row for row in growth.over_seeds(whole, epoch) if row["n"] == len(whole)]
     return {
         "recipe": base.recipe,
-        "steps": length.steps,
+        "steps": steps,
         "steps_per_epoch": epoch,
         "lost_seeds": [one["seed"] for one in seeds if one["lost"]],
         "rows": list(_rows(whole)),
         "epochs": list(growth.over_seeds(seeds, epoch)),
-        "laws": {weights: growth.laws(means, weights, goal) for weights in seeds[0]["chosen"]},
-        "references": references(shared, SAMPLES, held_out=parts, progress=plan.progress),
-        "seeds": seeds,
+        "laws": {weights: growth.laws(means, weights, _goal(base)) for weights in seeds[0]["chosen"]},
     }
+
+
+def _epoch(base: Config, data: DataSet) -> int:
+    return len(data.train.x) // base.train.batch_size
+
+
+def _goal(base: Config) -> float | None:
+    goal, _ = PAPER.get(base.recipe, (None, None))
+    return goal
 
 
 def _played(plan: Plan, base: Config, length: Length, data: DataSet) -> Iterator[tuple[Run, Found]]:
