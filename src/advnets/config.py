@@ -11,8 +11,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from advnets.errors import InputError
 
 _EVERY = ("train.sample_every", "train.checkpoint_every", "train.keep_every", "train.validate_every")
-FREE_ON_RESUME = ("train.steps", *_EVERY, "train.device")
-ADDED: dict[str, Any] = {"train.validate_every": 0, "train.keep_every": 0, "train.generator_steps": 1}
+FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.device")
+ADDED: dict[str, Any] = {
+    "train.validate_every": 0,
+    "train.keep_every": 0,
+    "train.generator_steps": 1,
+    "train.signals": False,
+}
 """Settings that older runs do not hold, with what these did."""
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
@@ -181,6 +186,8 @@ class TrainConfig:
     """Decay per step of a moving average of G's weights, kept beside the raw ones; 0 keeps none."""
     log_every: int = 100
     """Steps between lines of log.jsonl."""
+    signals: bool = True
+    """Measure in every line of the log how the game is doing, for the doctor."""
     sample_every: int = 1000
     """Steps between sample grids."""
     checkpoint_every: int = 1000

@@ -24,6 +24,7 @@ from advnets.training import checkpoint, schedules
 from advnets.training.batches import Batches
 from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.processor import faithful, fast_products, keep_memory
+from advnets.training.signals import Probe, new_probe, take
 from advnets.training.step import paper_step, released_step
 
 Validate = Callable[[nn.Module], float]
@@ -137,6 +138,7 @@ def _play(
     """Step until the end, the user or a number that is not finite; say which."""
     train, second = game.config.train, game.config.second_stage
     move = paper_step if train.mode == "paper" else released_step
+    probe = new_probe(game, data) if train.signals else None
     since, made = time.perf_counter(), 0
     ending = game.step >= train.steps
     while not ending:
@@ -148,7 +150,7 @@ def _play(
         ending = game.step >= train.steps or stop()
         measures = None
         if game.step % train.log_every == 0:
-            measures = _log(game, batches, run)
+            measures = _log(game, batches, run, probe)
             _time(game, run, time.perf_counter() - since, made)
             since, made = time.perf_counter(), 0
             if not all(map(math.isfinite, measures.values())):
@@ -226,7 +228,7 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
     return game
 
 
-def _log(game: Game, batches: Batches, run: Run) -> dict[str, float]:
+def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> dict[str, float]:
     """Append the means since the last line to log.jsonl and return them; rates are those of the step just made."""
     train, player = game.config.train, game.discriminator
     made = game.stage_step - 1
@@ -240,6 +242,8 @@ def _log(game: Game, batches: Batches, run: Run) -> dict[str, float]:
         "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
         **{name: mean if math.isfinite(mean) else None for name, mean in measures.items()},
     }
+    if probe is not None:
+        line["signals"] = take(game, probe)
     run.append(run.log, line)
     game.sums.zero_()
     game.summed = 0
