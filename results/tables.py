@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from advnets.reproduce.table1 import table as adversarial_row
+from advnets.reproduce import table1 as adversarial
 
 ROOT = Path(__file__).parents[1]
 QUALITIES = ("precision", "recall", "density", "coverage")
@@ -53,18 +53,19 @@ def theory() -> Iterator[list[str]]:
 
 
 def table1() -> Iterator[list[str]]:
-    yield from map(list, adversarial_row(read("table1.json")))
+    yield from map(list, adversarial.table(read("table1.json")))
 
 
 def nats() -> Iterator[list[str]]:
     columns = read("table1.json")["columns"]
     yield ["MNIST, nats, the paper's grid of bandwidths", "seeds", "raw weights", "averaged weights"]
     yield ["the paper", "", "225 ± 2", ""]
-    names = {"mnist": "the released settings, 250 epochs", "mnist-best": "the same nets, larger steps, 30 epochs"}
+    names = {"mnist": "the released settings", "mnist-best": "the same nets, larger steps"}
     for recipe, words in names.items():
+        epochs = columns[recipe]["steps"] // columns[recipe]["steps_per_epoch"]
         rows = {row["weights"]: row for row in columns[recipe]["rows"] if row["grid"] == "legacy"}
         cells = (spread(rows[weights]) for weights in ("raw", "average"))
-        yield [f"`{recipe}`: {words}", str(rows["raw"]["n"]), *cells]
+        yield [f"`{recipe}`: {words}, {epochs} epochs", str(rows["raw"]["n"]), *cells]
     images = columns["mnist"]["references"]["training_images"]["legacy"]["nats"]
     yield ["training images in the place of samples", "", f"{images:.1f}", ""]
 
@@ -76,20 +77,35 @@ def epochs() -> Iterator[list[str]]:
 
 
 def laws() -> Iterator[list[str]]:
-    yield ["weights", "law", "rms residual, nats", "225 nats after"]
-    for weights, found in read("table1.json")["columns"]["mnist"]["laws"].items():
-        for name, law in found.items():
-            reached = law["epochs_to_goal"]
-            formula = (
-                f"{law['a']:.0f} + {law['b']:.1f}·log(epochs)".replace("-", "−")
-                if name == "logarithm"
-                else f"{law['limit']:.0f} − {law['c']:.0f}·epochs^−{law['p']:.2f}"
-            )
-            yield [weights, formula, f"{law['residual']:.1f}", f"{reached:,.0f} epochs" if reached else "never"]
+    column = read("table1.json")["columns"]["mnist"]
+    yield [
+        "weights",
+        "grid",
+        "law",
+        "fitted to",
+        "rms residual, nats",
+        f"{adversarial.PAPER['mnist'][0]:.0f} nats after",
+    ]
+    for weights, grids in column["laws"].items():
+        for grid, found in grids.items():
+            for name, law in found.items():
+                formula = (
+                    f"{law['a']:.0f} + {law['b']:.1f}·log(epochs)".replace("-", "−")
+                    if name == "logarithm"
+                    else f"{law['limit']:.0f} − {law['c']:.0f}·epochs^−{law['p']:.2f}"
+                )
+                reached = f"about {_rounded(law['epochs_to_goal'])} epochs" if law["epochs_to_goal"] else "never"
+                fitted = "{} to {} epochs".format(*law["fitted"])
+                yield [weights, grid, formula, fitted, f"{law['residual']:.1f}", reached]
+
+
+def _rounded(number: float) -> str:
+    """Two digits: a fit of three numbers to seven points is worth no more."""
+    return f"{float(f'{number:.2g}'):,.0f}"
 
 
 def best() -> Iterator[list[str]]:
-    yield ["seed", "steps", "test, fine grid", "test, legacy grid", "225 on validation after"]
+    yield ["seed", "steps", "test, fine grid", "test, legacy grid", "225 on validation, legacy grid, after"]
     for one in read("table1.json")["columns"]["mnist-best"]["seeds"]:
         chosen, reached = one["chosen"]["average"], one["to_goal"]["average"]
         grids = (f"{chosen[grid]['nats']:.1f} ± {chosen[grid]['standard_error']:.1f}" for grid in ("fine", "legacy"))
@@ -101,7 +117,7 @@ def quality() -> Iterator[list[str]]:
     found = read("quality.json")
     yield ["10,000 samples of", "weights", "nats, fine grid", "Fréchet distance", *QUALITIES]
     for one in [*found["rows"], {**found["real"], "recipe": "training images", "weights": ""}]:
-        name = f"`{one['recipe']}`, step {one['step']:,}" if "step" in one else one["recipe"]
+        name = f"`{one['recipe']}`, seed {one['seed']}, step {one['step']:,}" if "step" in one else one["recipe"]
         shares = (f"{one[measure]:.2f}" for measure in QUALITIES)
         yield [name, one["weights"], f"{one['nats']:.1f}", f"{one['fid']:.1f}", *shares]
 
@@ -125,12 +141,17 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "table1": table1,
     "theory": theory,
 }
+NOTES: dict[str, Callable[[], str]] = {"table1": lambda: notes()}
 
 
 def table(name: str) -> str:
     head, *rows = TABLES[name]()
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + NOTES.get(name, str)()
+
+
+def notes() -> str:
+    return "".join(f"\n{note}\n" for note in adversarial.notes(read("table1.json")))
 
 
 def filled(text: str) -> str:

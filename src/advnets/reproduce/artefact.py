@@ -47,3 +47,5 @@ class Artefact:
     """What was written."""
     holds: bool = True
     """Whether everything came out as it has to."""
+    notes: Sequence[str] = ()
+    """Lines to stand under the table."""

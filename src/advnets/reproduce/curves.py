@@ -1,7 +1,7 @@
 """The score of a run at its kept checkpoints, remembered in RUN/curve.json."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -9,13 +9,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advnets.evaluation.likelihood import HeldOut, both_grids, flat, likelihood
+from advnets.errors import NotMeasurable
+from advnets.evaluation.likelihood import (
+    VALIDATION_POINTS,
+    Centres,
+    HeldOut,
+    both_grids,
+    flat,
+    likelihood,
+)
+from advnets.evaluation.parzen import Grid
 from advnets.reproduce.artefact import Plan
 from advnets.runs import Run, read_json, write_json
 from advnets.sampling import Weights, load_sampler
 
 SAMPLES = 10_000
-_VALIDATION_POINTS = 1_000
+PROTOCOL = 2
+"""Raised whenever the same checkpoint would be scored differently, so that no older score is taken for it."""
+
+Found = dict[str, Any]
 
 
 def weights_of(run: Run) -> tuple[Weights, ...]:
@@ -23,56 +35,93 @@ def weights_of(run: Run) -> tuple[Weights, ...]:
     return ("raw", "average") if run.config().train.average_decay else ("raw",)
 
 
-def validation_curve(plan: Plan, run: Run, held_out: HeldOut, steps: Sequence[int]) -> list[dict[str, Any]]:
-    """Nats of the first 1,000 validation points (fine grid, 10,000 samples) at these steps, by weights."""
-    points = HeldOut(held_out.validation, held_out.validation[:_VALIDATION_POINTS])
+def validation_curve(plan: Plan, run: Run, held_out: Sequence[HeldOut], steps: Sequence[int]) -> list[Found]:
+    """Nats of the first 1,000 validation points of every fold under 10,000 samples at these steps.
+
+    A point is {"step", "fine": {weights: nats for each fold}, "legacy": the same}; nats are None where a grid has no
+    best bandwidth inside.
+    """
+    points = [HeldOut(one.validation, one.validation[:VALIDATION_POINTS]) for one in held_out]
     report = plan.progress(f"validation of {run.path.name}")
-    curve: list[dict[str, Any]] = []
+    curve: list[Found] = []
     for done, step in enumerate(steps, start=1):
-        curve.append({"step": step})
+        point: Found = {"step": step, "fine": {}, "legacy": {}}
         for weights in weights_of(run):
-            make = partial(_validation, run, weights, step, points)
-            curve[-1][weights] = _remembered(run, f"validation {step} {weights}", make)["nats"]
+            made = partial(_validation, run, weights, step, points)
+            for grid, nats in _remembered(run, f"validation {step} {weights}", made).items():
+                point[grid][weights] = nats
+        curve.append(point)
         report(done, len(steps))
     return curve
 
 
-def minutes(run: Run, step: int) -> float:
+def minutes(run: Run, step: int) -> float | None:
     """Minutes of training up to a step, by timing.jsonl: on whatever machine, and beside whatever ran there.
 
-    Steps that were made twice, before and after a kill, count once.
+    Steps that were made twice, before and after a kill, count once; None where the file does not reach so far.
     """
-    lines = map(json.loads, run.timing.read_text().splitlines()) if run.timing.exists() else ()
-    pace: dict[int, float] = {line["step"]: line["milliseconds_per_step"] for line in lines}
+    pace = dict(_paces(run))
     made = sorted(at for at in pace if at <= step)
+    if not made or made[-1] < 0.98 * step:
+        return None
     return sum((at - before) * pace[at] for before, at in pairwise([0, *made])) / 60_000
 
 
-def tested(plan: Plan, run: Run, held_out: Sequence[HeldOut], weights: Weights, step: int) -> dict[str, dict[str, Any]]:
-    """Likelihood of the test data at one step, under `fine` and `legacy`; over folds where there are several."""
+def _paces(run: Run) -> Iterator[tuple[int, float]]:
+    """Yield steps with the milliseconds of a step before them; a line that a kill cut off is left out."""
+    for line in run.timing.read_text().splitlines() if run.timing.exists() else ():
+        try:
+            found = json.loads(line)
+            yield int(found["step"]), float(found["milliseconds_per_step"])
+        except (ValueError, KeyError, TypeError):
+            continue
 
-    def score() -> dict[str, Any]:
-        report = plan.progress(f"test of {run.path.name}, step {step}, {weights} weights")
-        return both_grids(_centres(run, weights, step), held_out, report=report)
 
-    found = _remembered(run, f"test {step} {weights}", score)
+def tested(
+    plan: Plan, run: Run, held_out: Sequence[HeldOut], weights: Weights, steps: Sequence[int]
+) -> dict[str, Found]:
+    """Likelihood of the test data, under `fine` and `legacy`: at one step, or at a step for each fold."""
+
+    def score() -> Found:
+        report = plan.progress(f"test of {run.path.name}, step {', '.join(map(str, steps))}, {weights} weights")
+        try:
+            return both_grids(_for_folds(run, weights, steps), held_out, report=report)
+        except NotMeasurable as reason:
+            return {"not_measured": str(reason), "legacy": {"not_measured": str(reason)}}
+
+    found = _remembered(run, f"test {' '.join(map(str, steps))} {weights}", score)
     return {"fine": {name: value for name, value in found.items() if name != "legacy"}, "legacy": found["legacy"]}
 
 
-def _validation(run: Run, weights: Weights, step: int, points: HeldOut) -> dict[str, Any]:
-    return {"nats": likelihood(_centres(run, weights, step), points, "fine").nats}
+def _for_folds(run: Run, weights: Weights, steps: Sequence[int]) -> Centres:
+    if len(set(steps)) == 1:
+        return _centres(run, weights, steps[0])
+    drawn = {step: _centres(run, weights, step) for step in set(steps)}
+    return [drawn[step] for step in steps]
+
+
+def _validation(run: Run, weights: Weights, step: int, points: Sequence[HeldOut]) -> Found:
+    centres = _centres(run, weights, step)
+    return {grid: [_nats(centres, one, grid) for one in points] for grid in ("fine", "legacy")}
+
+
+def _nats(centres: NDArray[np.float32], points: HeldOut, grid: Grid) -> float | None:
+    try:
+        return likelihood(centres, points, grid).nats
+    except NotMeasurable:
+        return None
 
 
 def _centres(run: Run, weights: Weights, step: int) -> NDArray[np.float32]:
     return flat(load_sampler(run, weights, step).draw(SAMPLES, run.config().seed))
 
 
-def _remembered(run: Run, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what RUN/curve.json holds under a key, or make it and keep it there."""
-    file = run.path / "curve.json"
-    known: dict[str, Any] = read_json(file) if file.is_file() else {}
+def _remembered(run: Run, key: str, make: Callable[[], Found]) -> Found:
+    """Return what RUN/curve.json holds under a key of this protocol, or make it and keep it there."""
+    file, key = run.path / "curve.json", f"{key}, {SAMPLES} samples, protocol {PROTOCOL}"
+    known: Found = read_json(file) if file.is_file() else {}
     if key not in known:
         known[key] = make()
         write_json(file, known)
-    found: dict[str, Any] = known[key]
+    found: Found = known[key]
     return found

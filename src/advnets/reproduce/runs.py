@@ -17,6 +17,17 @@ KEEP_EVERY = {"mnist": 5_000, "tfd": 4_840}
 _WON = 0.95
 
 
+class DivergenceError(InputError):
+    """A run that has to be finite is not; these settings do so every time."""
+
+    def __init__(self, run: Run, step: int) -> None:
+        super().__init__(
+            f"{run.path} diverged at step {step}, allowed: training that stays finite, and the same settings would "
+            "diverge again; train the recipe with another seed or a smaller --train.learning_rate, and report this one"
+        )
+        self.run = run
+
+
 def lasting(base: Config, steps: int, *, seed: int = 0, keep_every: int = 0) -> Config:
     """Return a configuration of so many steps, for one seed, with checkpoints kept for good every `keep_every`.
 
@@ -47,8 +58,8 @@ def of_faces(file: Path | None = None) -> Config:
 def trained(plan: Plan, config: Config, data: DataSet) -> Run:
     """Train plan.folder/runs/RECIPE-seedN up to the configured steps, going on with what is there.
 
-    Raises KeyboardInterrupt where training was stopped, with its checkpoint written, and InputError where it diverged
-    or the folder holds a run with other settings.
+    Raises KeyboardInterrupt where training was stopped, with its checkpoint written, DivergenceError where it is not
+    finite, and InputError where the folder holds a run with other settings.
     """
     run = Run(plan.folder / "runs" / f"{config.recipe}-seed{config.seed}")
     if run.exists():
@@ -56,15 +67,14 @@ def trained(plan: Plan, config: Config, data: DataSet) -> Run:
         if made >= config.train.steps:
             run.check_settings(config)
             return run
+        if run.status().get("state") == "diverged":
+            raise DivergenceError(run, run.status()["step"])
         plan.say(f"going on with {run.path} at step {made:,} of {config.train.steps:,}")
     outcome = plan.train(config, data, run, resume=run.exists())
     if outcome.state == "interrupted":
         raise KeyboardInterrupt
     if outcome.state == "diverged":
-        raise InputError(
-            f"{run.path} diverged at step {outcome.step}, allowed: training that stays finite; move that folder away, "
-            "and report its log"
-        )
+        raise DivergenceError(run, outcome.step)
     return run
 
 

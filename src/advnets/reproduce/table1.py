@@ -12,18 +12,15 @@ import numpy as np
 from advnets import recipes
 from advnets.config import Config
 from advnets.data import DataSet, find
-from advnets.evaluation import folds
-from advnets.evaluation.likelihood import HeldOut
 from advnets.evaluation.references import references
 from advnets.reproduce import growth
 from advnets.reproduce.artefact import Artefact, Budget, Plan
-from advnets.reproduce.curves import SAMPLES, minutes, tested, validation_curve, weights_of
-from advnets.reproduce.runs import KEEP_EVERY, lasting, lost, of_faces, trained
+from advnets.reproduce.curves import SAMPLES
+from advnets.reproduce.runs import KEEP_EVERY, DivergenceError, lasting, of_faces, trained
+from advnets.reproduce.scoring import Basis, given_up, scored
 from advnets.runs import Run
 
 PAPER = {"mnist": (225.0, 2.0), "mnist-best": (225.0, 2.0), "tfd": (2057.0, 26.0)}
-EPOCHS = (10, 20, 50, 100, 150, 200, 250, 300, 400, 500)
-"""Where the test data are scored whatever the validation data say, for the curve."""
 _TRIES = 3  # seeds for each one that is wanted
 
 Found = dict[str, Any]
@@ -72,9 +69,10 @@ def reproduce(plan: Plan) -> Artefact:
     if plan.faces:
         summary["columns"]["faces, not TFD"] = _faces(plan, plan.faces)
     faithful, files = summary["columns"]["mnist"], []
-    if any(faithful["laws"].values()):
+    if any(fitted for grids in faithful["laws"].values() for fitted in grids.values()):
         files = growth.draw(faithful, summary["paper"]["mnist"], plan.folder / "table1.png")
-    return Artefact(list(table(summary)), summary, files)
+    holds = all(found["rows"] for found in summary["columns"].values() if "rows" in found)
+    return Artefact(list(table(summary)), summary, files, holds=holds, notes=tuple(notes(summary)))
 
 
 def _faces(plan: Plan, file: Path | None) -> Found:
@@ -87,25 +85,24 @@ def _faces(plan: Plan, file: Path | None) -> Found:
 def column(plan: Plan, base: Config, length: Length) -> Found:
     """Train every seed of one data set, and sum up: a row for each kind of weights and each grid.
 
-    Rows are over the seeds that went all the way. A seed whose D has won is told, not averaged.
+    Rows are over the seeds that went all the way. A seed whose D has won, or that diverged, is told, not averaged.
     """
-    data = plan.load(base.data)
+    basis = Basis.of(plan, base)
     if plan.seeds:
         length = dataclasses.replace(length, seeds=plan.seeds, more=0)
-    seeds = [scored(plan, base, length, run, facts) for run, facts in _played(plan, base, length, data)]
-    gathered = folds.of(data, base.data, plan.load)
-    shared, parts = (gathered.shared, gathered.held_out) if gathered else (data, ())
-    rows = references(shared, SAMPLES, held_out=parts, progress=plan.progress)
-    return {**summed(base, length.steps, _epoch(base, data), seeds), "references": rows, "seeds": seeds}
+    seeds = [
+        scored(plan, basis, run, facts, length.keep_every, goal(base))
+        for run, facts in _played(plan, base, length, basis.data)
+    ]
+    parts = basis.held_out if basis.in_folds else ()
+    rows = references(basis.shared, SAMPLES, held_out=parts, progress=plan.progress)
+    return {**summed(base, length.steps, basis.epoch, seeds), "references": rows, "seeds": seeds}
 
 
-def scored(plan: Plan, base: Config, length: Length, run: Run, facts: Found) -> Found:
-    """Score one trained seed; `facts` are its number, its steps, and whether D has won."""
-    data = plan.load(base.data)
-    gathered = folds.of(data, base.data, plan.load)
-    held_out = gathered.held_out if gathered else (HeldOut.of(data),)
-    found = _scored(plan, run, HeldOut.of(data), held_out, length, facts["steps"], _epoch(base, data))
-    return {**facts, **found, "to_goal": _to_goal(run, found["validation"], _goal(base))}
+def goal(base: Config) -> float | None:
+    """Return the paper's number for a recipe, in nats, if it has one."""
+    nats, _ = PAPER.get(base.recipe, (None, None))
+    return nats
 
 
 def summed(base: Config, steps: int, epoch: int, seeds: Sequence[Found]) -> Found:
@@ -119,66 +116,34 @@ def summed(base: Config, steps: int, epoch: int, seeds: Sequence[Found]) -> Foun
         "lost_seeds": [one["seed"] for one in seeds if one["lost"]],
         "rows": list(_rows(whole)),
         "epochs": list(growth.over_seeds(seeds, epoch)),
-        "laws": {weights: growth.laws(means, weights, _goal(base)) for weights in seeds[0]["chosen"]},
+        "laws": {
+            weights: {grid: growth.laws(means, weights, grid, goal(base)) for grid in growth.GRIDS}
+            for weights in (whole[0]["chosen"] if whole else ())
+        },
     }
 
 
-def _epoch(base: Config, data: DataSet) -> int:
-    return len(data.train.x) // base.train.batch_size
-
-
-def _goal(base: Config) -> float | None:
-    goal, _ = PAPER.get(base.recipe, (None, None))
-    return goal
-
-
 def _played(plan: Plan, base: Config, length: Length, data: DataSet) -> Iterator[tuple[Run, Found]]:
-    """Train seed after seed until enough have gone their way; where D has won, give that seed up and try the next."""
+    """Train seed after seed until enough have gone their way; give a seed up whose D has won, and try the next."""
     ways = [length.steps] * length.seeds + [length.first] * length.more
     for seed in range(_TRIES * len(ways)):
         if not ways:
             break
         for steps in (length.probe or ways[0], ways[0]):
-            run = trained(plan, lasting(base, steps, seed=seed, keep_every=length.keep_every), data)
-            if won := lost(run, steps):
+            try:
+                run = trained(plan, lasting(base, steps, seed=seed, keep_every=length.keep_every), data)
+            except DivergenceError as diverged:
+                run, won = diverged.run, True
+                plan.say(f"{run.path} diverged, and goes no further")
+                break
+            if won := given_up(run, length.probe, steps):
                 plan.say(f"D has won in {run.path}, which goes no further than step {steps:,}")
                 break
         else:
             ways.pop(0)
         yield run, {"seed": seed, "steps": steps, "lost": won}
     if ways:
-        plan.say(f"D has won on so many seeds that {len(ways)} fewer are here than were wanted")
-
-
-def _scored(
-    plan: Plan, run: Run, own: HeldOut, held_out: Sequence[HeldOut], length: Length, steps: int, epoch: int
-) -> Found:
-    """Choose the kept step of the best validation likelihood, and score the test data there and at fixed steps.
-
-    Fixed steps are those of EPOCHS that were kept, past the end too where the run was carried on.
-    """
-    curve = validation_curve(plan, run, own, range(length.keep_every, steps + 1, length.keep_every))
-    chosen: Found = {}
-    at_epochs: list[Found] = []
-    for weights in weights_of(run):
-        nats = {point["step"]: point[weights] for point in curve}
-        step = max(nats, key=nats.__getitem__)
-        chosen[weights] = {"step": step, **tested(plan, run, held_out, weights, step)}
-    kept = {step for step in run.checkpoint_steps() if step % length.keep_every == 0}
-    for step in sorted(kept & {at * epoch for at in EPOCHS}):
-        at_epochs.append({"step": step})
-        for weights in weights_of(run):
-            at_epochs[-1][weights] = tested(plan, run, held_out, weights, step)
-    return {"run": run.path.name, "validation": curve, "chosen": chosen, "at_epochs": at_epochs}
-
-
-def _to_goal(run: Run, curve: Sequence[Found], goal: float | None) -> dict[str, Found | None]:
-    """First kept step whose validation likelihood is the paper's or better, with the minutes it took, by weights."""
-    found: dict[str, Found | None] = {}
-    for weights in weights_of(run):
-        step = next((point["step"] for point in curve if goal is not None and point[weights] >= goal), None)
-        found[weights] = step and {"step": step, "minutes": minutes(run, step)}
-    return found
+        plan.say(f"{len(ways)} fewer seeds are here than were wanted: too many were lost")
 
 
 def _rows(seeds: Sequence[Found]) -> Iterator[Found]:
@@ -210,16 +175,19 @@ def table(summary: Found) -> Iterator[tuple[str, ...]]:
     for weights in ("raw", "average"):
         cells = [_reached(column, weights) for column in columns.values()]
         if any(cells):
-            yield (f"minutes until validation data score the paper's number, {weights} weights", *cells)
+            yield (f"minutes until validation data score the paper's number, {weights} weights, legacy grid", *cells)
     for grid in ("legacy", "fine"):
         yield (f"training images, {grid} grid", *(_reference(column, grid) for column in columns.values()))
-    for name, found in columns.items():
+
+
+def notes(summary: Found) -> Iterator[str]:
+    """What belongs under the table: columns without a number, and seeds that count in no mean."""
+    for name, found in summary["columns"].items():
         if "not_measured" in found:
-            yield (f"{name}: {found['not_measured']}", *[""] * len(columns))
+            yield f"{name}: {found['not_measured']}"
         if lost_seeds := found.get("lost_seeds"):
             which = ", ".join(map(str, lost_seeds))
-            text = f"{name}: D won on {len(lost_seeds)} of {len(found['seeds'])} seeds, which count in no mean: {which}"
-            yield (text, *[""] * len(columns))
+            yield f"{name}: lost, and in no mean, are {len(lost_seeds)} of {len(found['seeds'])} seeds: {which}"
 
 
 def _cell(found: Found, weights: str, grid: str) -> str:
@@ -237,10 +205,11 @@ def _reached(found: Found, weights: str) -> str:
     known = found.get("seeds", ()) if found.get("recipe") in PAPER else ()
     whole = [one["to_goal"] for one in known if one["steps"] == found["steps"] and not one["lost"]]
     seeds = [one for one in whole if weights in one]
-    reached = [one[weights]["minutes"] for one in seeds if one[weights]]
+    reached = [one[weights] for one in seeds if one[weights]]
     if not reached:
         return f"not in {found['steps'] / found['steps_per_epoch']:.3g} epochs" if seeds else ""
-    spread = f"{min(reached):.1f} to {max(reached):.1f}" if len(reached) > 1 else f"{reached[0]:.1f}"
+    timed = [one["minutes"] for one in reached if one["minutes"] is not None]
+    spread = f"{min(timed):.1f} to {max(timed):.1f}" if len(timed) > 1 else f"{timed[0]:.1f}" if timed else "not timed"
     return f"{spread} on {len(reached)} of {len(seeds)} seeds"
 
 

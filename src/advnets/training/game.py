@@ -97,7 +97,7 @@ def _average(net: nn.Module, train: TrainConfig) -> AveragedModel | None:
     decay = train.average_decay
 
     def follow(averaged: PARAM_LIST, current: PARAM_LIST, count: Tensor | int) -> None:
-        share = (1 - decay) / (1 - decay ** (int(count) + 1))  # 1 at first, so that untrained weights keep no share
+        share = (1 - decay) / (1 - decay ** (int(count) + 1))  # large at first: untrained weights keep no share
         get_ema_multi_avg_fn(1 - share)(averaged, current, count)
 
     return AveragedModel(net, multi_avg_fn=follow)
