@@ -42,6 +42,13 @@ def test_the_error_covers_what_quadrature_misses():
     assert theory.expectation(lambda x: np.cos(x), theory.normal()).error < 1e-14
 
 
+def test_the_error_is_an_estimate_that_a_narrow_spike_escapes():
+    spike = theory.normal(0.123456, 1e-6)
+    missed = theory.expectation(spike, theory.uniform())
+    assert missed == 0 and missed.error == 0  # it is 1, and no bound would be 0
+    assert theory.expectation(spike, theory.uniform(), spike) == pytest.approx(1, abs=1e-12)
+
+
 def test_nodes_of_densities_beside_are_cut_at():
     step = theory.uniform(0, 1 / 3)
     assert theory.expectation(step, theory.uniform(0, 1), step) == pytest.approx(1, abs=1e-14)
@@ -64,15 +71,28 @@ def test_a_grid_becomes_a_discrete_law_with_the_same_moments():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: theory.normal(0, 0), "sd is 0, allowed: a number above 0"),
-        (lambda: theory.uniform(1, 1), "high is 1, allowed: a number above low, 1"),
+        (lambda: theory.normal(0, 0), "sd is 0, allowed: a finite number above 0"),
+        (lambda: theory.uniform(1, 1), "high is 1, allowed: a finite number above low, 1"),
+        (lambda: theory.normal(0, np.inf), "sd is inf, allowed: a finite number above 0"),
+        (lambda: theory.normal(0, np.nan), "sd is nan"),
+        (lambda: theory.normal(np.inf), "mean is inf, allowed: a finite number"),
+        (lambda: theory.normal(np.nan), "mean is nan"),
+        (lambda: theory.uniform(0, np.inf), "high is inf"),
+        (lambda: theory.uniform(0, np.nan), "high is nan"),
+        (lambda: theory.uniform(-np.inf, 0), "low is -inf, allowed: a finite number"),
+        (lambda: theory.uniform(-1e308, 1e308), r"high is 1e\+308"),  # its width is no number
         (lambda: theory.discrete([1, 2], [0.5, 0.6]), "sum is 1.1"),
         (lambda: theory.discrete([1, 1], [0.5, 0.5]), "points is 2, allowed: as many different ones"),
         (lambda: theory.discrete([1, 2], [1.5, -0.5]), "probabilities from 0"),
         (lambda: theory.mixture([0.5, 0.6], PARTS), "sum of weights is 1.1"),
         (lambda: theory.mixture([1.0], PARTS), "weights is"),
-        (lambda: theory.mixture([0.5, 0.5], [PARTS[0], theory.discrete([1], [1])]), "parts is mixed"),
-        (lambda: theory.grid([1, 0], [1, 1]), "allowed: rising numbers"),
+        (lambda: theory.mixture([0.5, 0.5], [PARTS[0], theory.discrete([1], [1])]), "the kind of law is mixed"),
+        (lambda: theory.discrete([1, np.nan], [0.5, 0.5]), "points is partly no numbers"),
+        (lambda: theory.grid([1, 0], [1, 1]), "allowed: two or more rising finite numbers"),
+        (lambda: theory.grid([], []), "points is of shape .* two or more rising finite numbers"),
+        (lambda: theory.grid([1], [1]), "points is of shape .* two or more rising finite numbers"),
+        (lambda: theory.grid([0, np.inf], [1, 1]), "points is"),
+        (lambda: theory.grid([0, 1], [1, np.inf]), "density is"),
         (lambda: theory.grid([0, 1], [0, 0]), "density is"),
     ],
 )

@@ -6,6 +6,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import expit
 
 from advnets import theory
+from advnets.errors import InputError
 
 PAIRS = [
     (theory.normal(0, 1), theory.normal(1.5, 0.7)),
@@ -79,6 +80,17 @@ def test_divergences_have_their_closed_forms():
     assert theory.total_variation(theory.discrete(range(9), p), theory.discrete(range(9), q)) == pytest.approx(
         np.abs(p - q).sum() / 2
     )
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [theory.criterion, theory.optimal_logit, theory.kullback_leibler, theory.jensen_shannon, theory.total_variation],
+)
+def test_an_atom_and_a_density_cannot_be_compared(compare):
+    atom, density = theory.discrete([0], [1]), theory.normal()
+    for pair in ((atom, density), (density, atom)):
+        with pytest.raises(InputError, match="the kind of law is mixed, allowed: either discrete laws or densities"):
+            compare(*pair)
 
 
 def test_grids_give_what_the_densities_on_them_give():

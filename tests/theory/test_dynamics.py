@@ -46,14 +46,33 @@ def test_p_g_reaches_the_data_and_c_never_rises(step, size):
     np.testing.assert_allclose(path[-1], DATA, atol=1e-9)
 
 
-@pytest.mark.parametrize(("step", "limit"), [(theory.entropic_step, 4.0), (theory.euclidean_step, 1.0)])
-def test_the_step_size_has_the_limit_that_is_said(step, limit):
-    even = np.full(4, 0.25)  # 4·min p_data = 1
-    near = even * [1.001, 0.999, 1.001, 0.999]
-    for share, settles in ((0.98, True), (1.02, False)):
-        end = theory.flow(even, near, step, share * limit, 1500)[-1]
+@pytest.mark.parametrize("data", [[0.25] * 4, DATA, [0.1, 0.9], [0.05, 0.05, 0.9], [0.5, 0.3, 0.2], [0.3, 0.3, 0.4, 0]])
+@pytest.mark.parametrize("step", [theory.entropic_step, theory.euclidean_step])
+def test_p_data_is_stable_below_the_limit_of_the_step_size_and_not_above(step, data):
+    data = np.array(data)
+    limit = dynamics.ENTROPIC_LIMIT if step is theory.entropic_step else theory.euclidean_limit(data)
+    near = (data + 1e-4) * (1 + 0.001 * (-1.0) ** np.arange(len(data)))
+    near /= near.sum()
+    for share, settles in ((0.95, True), (1.05, False)):
+        end = theory.flow(data, near, step, share * limit, 600)[-1]
         assert np.isfinite(end).all()
-        assert (np.abs(end - even).max() < 1e-4) == settles
+        assert (np.abs(end - data).max() < 1e-9) == settles
+        assert settles or np.abs(end - data).max() > 2 * np.abs(near - data).max()
+
+
+def test_the_euclidean_limit_by_hand():
+    assert theory.euclidean_limit(np.full(4, 0.25)) == pytest.approx(1)
+    # Two points have one direction, (1, −1)/√2: λ = (1/(2p) + 1/(2q))/2 = 1/(4pq).
+    assert theory.euclidean_limit(np.array([0.1, 0.9])) == pytest.approx(8 * 0.1 * 0.9)
+    assert theory.euclidean_limit(np.array([0.1, 0.9, 0])) == pytest.approx(8 * 0.1 * 0.9)
+    assert theory.euclidean_limit(np.array([1.0])) == np.inf  # it cannot move
+
+
+@given(hnp.arrays(float, st.integers(2, 6), elements=st.floats(0.01, 1)))
+def test_four_times_the_least_probability_is_a_safe_step_and_less_than_the_next_one_allows(weights):
+    law = weights / weights.sum()
+    least, next_one = np.sort(law)[:2]
+    assert 4 * least * (1 - 1e-9) <= theory.euclidean_limit(law) <= 4 * next_one * (1 + 1e-9)
 
 
 @given(hnp.arrays(float, st.integers(1, 6), elements=st.floats(-3, 3, allow_subnormal=False)))

@@ -12,7 +12,7 @@ from advnets.theory.divergences import (
     total_variation,
     value,
 )
-from advnets.theory.dynamics import entropic_step, euclidean_step, flow, simplex_projection
+from advnets.theory.dynamics import entropic_step, euclidean_limit, euclidean_step, flow, simplex_projection
 from advnets.theory.parametric import TwoModes, generator_gradients
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "criterion",
     "discrete",
     "entropic_step",
+    "euclidean_limit",
     "euclidean_step",
     "excess",
     "expectation",

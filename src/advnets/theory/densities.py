@@ -1,4 +1,4 @@
-"""Densities on the line and discrete laws, in log space, and expectations under them with a bound on their error."""
+"""Densities on the line and discrete laws, in log space; expectations under them with an estimate of their error."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _SPREADS = (-38.0, -8.0, -3.0, 0.0, 3.0, 8.0, 38.0)  # in sd: beyond 38 a normal
 
 
 class Integral(float):
-    """A number with `error`, a bound on how far quadrature may be off; 0 for sums, which are exact but for rounding."""
+    """A number with `error`, an estimate of how far quadrature is off; 0 for sums, which are exact but for rounding."""
 
     error: float
 
@@ -51,7 +51,8 @@ class Density:
 
 def normal(mean: float = 0.0, sd: float = 1.0) -> Density:
     """N(mean, sd²)."""
-    _require(sd > 0, "sd", sd, "a number above 0")
+    require(math.isfinite(mean), "mean", mean, "a finite number")
+    require(0 < sd < math.inf, "sd", sd, "a finite number above 0")
 
     def log(x: Doubles) -> Doubles:
         return -(((x - mean) / sd) ** 2) / 2 - math.log(sd * math.sqrt(2 * math.pi))
@@ -61,7 +62,8 @@ def normal(mean: float = 0.0, sd: float = 1.0) -> Density:
 
 def uniform(low: float = 0.0, high: float = 1.0) -> Density:
     """1/(high − low) from low to high."""
-    _require(high > low, "high", high, f"a number above low, {low:g}")
+    require(math.isfinite(low), "low", low, "a finite number")
+    require(0 < high - low < math.inf, "high", high, f"a finite number above low, {low:g}")
 
     def log(x: Doubles) -> Doubles:
         return np.where((x >= low) & (x <= high), -math.log(high - low), -np.inf)
@@ -72,8 +74,9 @@ def uniform(low: float = 0.0, high: float = 1.0) -> Density:
 def discrete(points: ArrayLike, probabilities: ArrayLike) -> Density:
     """P(x = points[i]) = probabilities[i]; raises InputError for probabilities that do not sum to 1."""
     x, p = np.asarray(points, np.float64).ravel(), np.asarray(probabilities, np.float64).ravel()
-    _require(len(x) == len(p) == len(np.unique(x)), "points", len(x), "as many different ones as probabilities")
-    _require(bool(np.all(p >= 0)) and abs(p.sum() - 1) < 1e-9, "sum", p.sum(), "probabilities from 0 that sum to 1")
+    require(bool(np.all(np.isfinite(x))), "points", "partly no numbers", "finite numbers")
+    require(len(x) == len(p) == len(np.unique(x)), "points", len(x), "as many different ones as probabilities")
+    require(bool(np.all(p >= 0)) and abs(p.sum() - 1) < 1e-9, "sum", p.sum(), "probabilities from 0 that sum to 1")
     order = np.argsort(x)
     x, p = x[order], p[order]
 
@@ -88,8 +91,10 @@ def discrete(points: ArrayLike, probabilities: ArrayLike) -> Density:
 def grid(points: ArrayLike, density: ArrayLike) -> Density:
     """Turn a density tabulated on rising points into a discrete law on them, by the trapezoid rule, with mass 1."""
     x, p = np.asarray(points, np.float64), np.asarray(density, np.float64)
-    _require(x.ndim == 1 and bool(np.all(np.diff(x) > 0)), "points", x.shape, "rising numbers")
-    _require(p.shape == x.shape and bool(np.all(p >= 0)) and p.max() > 0, "density", p.shape, "a number from 0 a point")
+    rising = x.ndim == 1 and len(x) > 1 and bool(np.all(np.diff(x) > 0) and np.isfinite(x).all())
+    require(rising, "points", f"of shape {x.shape}", "two or more rising finite numbers")
+    allowed = p.shape == x.shape and bool(np.all((p >= 0) & (p < np.inf))) and p.max() > 0
+    require(allowed, "density", f"of shape {p.shape}", "a finite number from 0 a point, not all of them 0")
     mass = np.gradient(x) * p
     mass[[0, -1]] /= 2
     return discrete(x, mass / mass.sum())
@@ -98,9 +103,9 @@ def grid(points: ArrayLike, density: ArrayLike) -> Density:
 def mixture(weights: Sequence[float], parts: Sequence[Density]) -> Density:
     """Σ_k w_k p_k; raises InputError where discrete laws and densities are mixed."""
     w = np.asarray(weights, np.float64)
-    _require(len(w) == len(parts) and bool(np.all(w > 0)), "weights", list(weights), "one above 0 for each part")
-    _require(abs(w.sum() - 1) < 1e-12, "sum of weights", w.sum(), "1")
-    _require(len({part.is_discrete for part in parts}) == 1, "parts", "mixed", "either discrete laws or densities")
+    require(len(w) == len(parts) and bool(np.all(w > 0)), "weights", list(weights), "one above 0 for each part")
+    require(abs(w.sum() - 1) < 1e-12, "sum of weights", w.sum(), "1")
+    require_one_kind(*parts)
 
     def log(x: Doubles) -> Doubles:
         return np.asarray(logsumexp(np.stack([part.log(x) for part in parts]), axis=0, b=w[:, None]))
@@ -113,7 +118,8 @@ def expectation(f: Function, p: Density, *beside: Density) -> Integral:
     """E_p[f(x)] = ∫ p(x) f(x) dx, with 0·∞ = 0; infinite where f is and p is not 0.
 
     A sum for discrete laws. Otherwise Gauss-Legendre quadrature on pieces between the nodes of p and of the densities
-    `beside`; its error is taken to be what halving every piece still changes.
+    `beside`; its error is estimated as what halving every piece still changes: no bound, for a spike much narrower than
+    a piece escapes both, unless a density beside has its nodes there.
     """
     if p.is_discrete:
         return Integral(float(_weighted(f, p, np.asarray(p.nodes)).sum()), 0.0)
@@ -139,6 +145,13 @@ def _weighted(f: Function, p: Density, x: Doubles) -> Doubles:
         return np.where(weights > 0, weights * f(x), 0.0)
 
 
-def _require(condition: bool, name: str, value: object, allowed: str) -> None:
+def require_one_kind(*laws: Density) -> None:
+    """Raise InputError where discrete laws and densities are mixed: they have no ratio anywhere."""
+    kinds = {law.is_discrete for law in laws}
+    require(len(kinds) == 1, "the kind of law", "mixed", "either discrete laws or densities")
+
+
+def require(condition: bool, name: str, value: object, allowed: str) -> None:
+    """Raise InputError in the words of the project unless the condition holds."""
     if not condition:
         raise InputError(f"{name} is {value}, allowed: {allowed}; change it")

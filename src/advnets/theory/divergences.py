@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import entr, expit, log_expit
 
-from advnets.theory.densities import Density, Doubles, Function, Integral, expectation, mixture
+from advnets.theory.densities import Density, Doubles, Function, Integral, expectation, mixture, require_one_kind
 
 
 def optimal_discriminator(p_data: ArrayLike, p_g: ArrayLike) -> Doubles:
@@ -18,7 +18,11 @@ def optimal_discriminator(p_data: ArrayLike, p_g: ArrayLike) -> Doubles:
 
 
 def optimal_logit(p_data: Density, p_g: Density) -> Function:
-    """Return x → log p_data(x) − log p_g(x), whose sigmoid is D*(x): exact also where D* is 0 or 1 in doubles."""
+    """Return x → log p_data(x) − log p_g(x), whose sigmoid is D*(x): exact also where D* is 0 or 1 in doubles.
+
+    Raises InputError for a discrete law beside a density, here and in whatever rests on D*.
+    """
+    require_one_kind(p_data, p_g)
 
     def logit(x: Doubles) -> Doubles:
         with np.errstate(invalid="ignore"):
@@ -68,6 +72,7 @@ def excess(logit: Function, p_data: Density, p_g: Density) -> Integral:
 
 def kullback_leibler(p: Density, q: Density) -> Integral:
     """KL(p ‖ q) = E_p[log p(x) − log q(x)] in nats; infinite where q is 0 and p is not."""
+    require_one_kind(p, q)
     return expectation(lambda x: p.log(x) - q.log(x), p, q)
 
 

@@ -4,6 +4,7 @@ U(p_g) = C is convex in p_g, and by the envelope theorem its gradient is that of
 Laws here are vectors of probabilities (n,) on n points.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -36,9 +37,23 @@ def entropic_step(p_data: Probabilities, p_g: Probabilities, size: float) -> Pro
 def euclidean_step(p_data: Probabilities, p_g: Probabilities, size: float) -> Probabilities:
     """p_g ← the law nearest to p_g − size·∂C/∂p_g: projected gradient descent.
 
-    p_data is a stable point for size < 4·min p_data, since the second derivative of C there is 1/(2·p_data).
+    p_data is a stable point below `euclidean_limit(p_data)`.
     """
     return simplex_projection(p_g - size * gradient(p_data, p_g))
+
+
+def euclidean_limit(p_data: Probabilities) -> float:
+    """2/λ: above this size p_data is no stable point of Euclidean steps, below it is.
+
+    λ is the largest eigenvalue, among directions that sum to 0, of the second derivative of C at p_data,
+    diag(1/(2·p_data)): near p_data a step multiplies p_g − p_data by 1 − size·λ along it. The limit is 4·min p_data
+    where two points share the least probability, and more otherwise. Points of probability 0 count for nothing: the
+    projection puts p_g to 0 there.
+    """
+    p = p_data[p_data > 0]
+    tangent = np.eye(len(p)) - 1 / len(p)
+    steepest = float(np.linalg.eigvalsh(tangent / (2 * p) @ tangent)[-1])
+    return 2 / steepest if len(p) > 1 else math.inf
 
 
 def simplex_projection(v: Probabilities) -> Probabilities:

@@ -7,24 +7,34 @@ from jaxtyping import Float64
 from scipy.optimize import root
 from scipy.special import expit
 
-from advnets.theory.densities import Density, Doubles, Integral, expectation, mixture, normal
+from advnets.theory.densities import Density, Doubles, Integral, expectation, mixture, normal, require
 from advnets.theory.divergences import criterion, optimal_logit
 
 Pair = Float64[np.ndarray, "2"]
+
+_DIFFERENCE = 1e-6  # of the width of p_g: 1e-4 sd of a normal law, small beside it and large beside rounding
 
 
 @dataclass(frozen=True)
 class TwoModes:
     """p_θ = w·N(θ_1, sd²) + (1 − w)·N(θ_2, sd²), and p_data a member of it: θ = (−distance, distance).
 
-    C is convex in p_g, and p_data its only critical point there. In θ it has others (section 4.2 of the paper): each
-    mode of p_θ on the other one's place is a minimum with C(θ) > −log 4; both on one place, a collapsed generator, is a
-    saddle as flat as a plateau.
+    C is convex in p_g, and p_data its only critical point there. In θ it has others (section 4.2 of the paper), if the
+    modes are well apart: each mode of p_θ near the other one's place is a minimum with C(θ) > −log 4; both near one
+    place, a collapsed generator, is a saddle as flat as a plateau. The weight is not 1/2, where the swapped modes would
+    be p_data itself.
     """
 
     distance: float = 2.0
     sd: float = 0.5
     weight: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse what are no two modes, and equal ones."""
+        allowed = 0 < self.weight < 1 and self.weight != 0.5
+        require(allowed, "weight", self.weight, "a number from 0 to 1, and none of 0, 1/2 and 1")
+        require(0 < self.distance < np.inf, "distance", self.distance, "a finite number above 0")
+        require(0 < self.sd < np.inf, "sd", self.sd, "a finite number above 0")
 
     def density(self, theta: Pair) -> Density:
         """p_θ."""
@@ -53,8 +63,21 @@ class TwoModes:
         return np.array([pull(theta[0], self.weight), pull(theta[1], 1 - self.weight)])
 
     def critical_point(self, start: Pair) -> Pair:
-        """Find the θ near `start` where ∂C/∂θ = 0."""
-        return np.asarray(root(self.gradient, start, tol=1e-12).x)
+        """Find the θ less than `distance` from `start` where ∂C/∂θ = 0; raises InputError where none is found.
+
+        Far from the data ∂C/∂θ dies in every direction, so that a search may run off there.
+        """
+        found = root(self.gradient, start, tol=1e-10)
+        near = np.abs(found.x - start).max() < self.distance
+        require(bool(found.success and near), "start", np.asarray(start).tolist(), "a place near a critical point")
+        return np.asarray(found.x)
+
+    def descend(self, theta: Pair, size: float, steps: int) -> Float64[np.ndarray, "t 2"]:
+        """Follow θ ← θ − size·∂C/∂θ, the flow of θ_g under the optimal D, for `steps` steps; the first row is θ."""
+        path = [np.asarray(theta, np.float64)]
+        for _ in range(steps):
+            path.append(path[-1] - size * self.gradient(path[-1]))
+        return np.stack(path)
 
     def curvature(self, theta: Pair) -> Pair:
         """Eigenvalues of the second derivative of C, rising, from differences of the gradient."""
@@ -76,14 +99,21 @@ class TwoModes:
         return Integral(there - here, there.error + here.error)
 
 
-def generator_gradients(p_data: Density, p_g: Density, slope: float, sharpness: float) -> tuple[Integral, Integral]:
+def generator_gradients(p_data: Density, p_g: Density, sharpness: float) -> tuple[Integral, Integral]:
     """Mean size of both players' pull on a sample as D improves: E_g|∂ log(1 − D)/∂x| and E_g|∂ log D/∂x|.
 
-    D = σ(sharpness·l*) with the optimal logit l*, from D = 1/2 (sharpness 0) to D* (1). For normal laws of equal width
-    l* is a line; `slope` is its derivative. The first is E_g[D]·|slope|·sharpness, which dies as D wins (it
-    *saturates*); the second E_g[1 − D]·|slope|·sharpness (section 3).
+    D = σ(sharpness·l*) with the optimal logit l*, from D = 1/2 (sharpness 0) to D* (1). The first is
+    sharpness·E_g[D·|∂l*/∂x|], which dies as D wins (it *saturates*); the second is sharpness·E_g[(1 − D)·|∂l*/∂x|]
+    (section 3). ∂l*/∂x is a central difference; both are NaN where p_data is 0 and p_g is not.
     """
-    logit, size = optimal_logit(p_data, p_g), abs(slope) * sharpness
-    minimax = expectation(lambda x: size * expit(sharpness * logit(x)), p_g, p_data)
-    other = expectation(lambda x: size * expit(-sharpness * logit(x)), p_g, p_data)
-    return minimax, other
+    require(not p_g.is_discrete, "p_g", "discrete", "densities")
+    logit, h = optimal_logit(p_data, p_g), _DIFFERENCE * (p_g.nodes[-1] - p_g.nodes[0])
+
+    def pull(sign: int) -> Integral:
+        def inner(x: Doubles) -> Doubles:
+            slope = np.abs(logit(x + h) - logit(x - h)) / (2 * h)
+            return sharpness * slope * expit(sign * sharpness * logit(x))
+
+        return expectation(inner, p_g, p_data)
+
+    return pull(1), pull(-1)
