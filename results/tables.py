@@ -39,10 +39,13 @@ def helvetica() -> Iterator[list[str]]:
         "near": "samples nearly equal to another one",
         "fake_accuracy": "nearest neighbours of samples that are samples",
     }
-    healthy, collapsed = read("helvetica.json")["runs"]
-    yield ["", "1 update of G", "30 updates of G"]
+    found = read("helvetica.json")
+    columns = [*found["runs"], found["real"]]
+    yield ["", *(f"{one['generator_steps']} of G for each of D" for one in found["runs"]), found["real"]["caption"]]
     for name, words in names.items():
-        yield [words, f"{healthy[name]:.2f}", f"{collapsed[name]:.2f}"]
+        yield [words, *(f"{one[name]:.2f}" for one in columns)]
+    for name, words in (("d_real", "D(x), last 100 steps"), ("d_fake", "D(G(z)), last 100 steps")):
+        yield [words, *(f"{one[name]:.2f}" for one in found["runs"]), ""]
 
 
 def theory() -> Iterator[list[str]]:

@@ -26,6 +26,26 @@ def code(cell: str) -> str:
     return found[1]
 
 
+def defines(source: str, test: str) -> bool:
+    """Whether a file defines this test, or any where none is named."""
+    name = re.escape(test) if test else r"test_\w+"
+    return re.search(rf"^ *def {name}\(", source, re.M) is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "test", "found"),
+    [
+        ("def test_one():", "test_one", True),
+        ("def test_one_and_more():", "test_one", False),
+        ("# def test_one():", "test_one", False),
+        ("def test_one():", "", True),
+        ("def helper():", "", False),
+    ],
+)
+def test_only_a_whole_name_counts(source, test, found):
+    assert defines(source, test) is found
+
+
 def test_the_map_covers_the_tags_built_so_far():
     assert {row[0] for row in ROWS} == {
         *("E1", "E1s", "A1", "N1", "X1", "X2", "P1", "P1b", "E4", "E5", "E6", "T1", "P2", "P2b"),
@@ -42,7 +62,7 @@ def test_names_tests_and_commands_exist(row):
     except AttributeError:
         importlib.import_module(code(row[2]))
     file, _, test = code(row[3]).partition("::")
-    assert f"def {test}" in (ROOT / file).read_text()
+    assert defines((ROOT / file).read_text(), test)
     words = shlex.split(code(row[4]))
     assert words[0] == "advnets" and words[1] in COMMANDS
     if words[1] == "train":

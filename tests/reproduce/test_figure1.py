@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from advnets.errors import InputError
 from advnets.reproduce import drawing, figure1, figure1_game
 from advnets.reproduce.artefact import Plan
 from advnets.reproduce.figure1_game import (
@@ -179,6 +180,19 @@ def test_pictures_table_and_numbers(tmp_path, quick):
     assert [one["seed"] for one in made.summary["seeds"]] == [0, 1]
     assert made.summary["seeds"][0]["panels"] != made.summary["seeds"][1]["panels"]
     assert len(lines) == 3
+
+
+def test_a_film_that_the_disk_refuses_is_named(tmp_path, quick, monkeypatch):
+    save = Image.Image.save
+
+    def refuse(image, file, *arguments, **options):
+        if str(file).endswith(".gif"):
+            raise OSError(28, "No space left on device")
+        save(image, file, *arguments, **options)
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(InputError, match=r"cannot write .*figure1\.gif \(No space left on device\), allowed: .*--out"):
+        figure1.reproduce(Plan(tmp_path))
 
 
 def test_the_svg_is_the_same_anywhere(tmp_path):

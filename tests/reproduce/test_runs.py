@@ -8,7 +8,7 @@ from advnets import recipes
 from advnets.cli.main import main
 from advnets.config import check
 from advnets.data import load
-from advnets.reproduce import theory
+from advnets.reproduce import figure3
 from advnets.reproduce.artefact import Artefact
 from advnets.reproduce.runs import lasting, lost, of_faces, trained
 from advnets.runs import Run
@@ -53,7 +53,7 @@ def test_a_run_too_short_for_a_line_of_log_is_not_lost(tmp_path):
 
 @pytest.fixture
 def artefact(monkeypatch):
-    """In the place of the theory: a tiny run, then something that takes a while."""
+    """In the place of figure 3: a tiny run, then something that takes a while."""
 
     def reproduce(plan):
         base = recipes.get("digits")
@@ -67,18 +67,16 @@ def artefact(monkeypatch):
         plan.progress("after")(1, 2)
         return Artefact([("step",), (str(run.checkpoint_steps()[-1]),)], {"step": run.checkpoint_steps()[-1]})
 
-    monkeypatch.setattr(theory, "reproduce", reproduce)
+    monkeypatch.setattr(figure3, "reproduce", reproduce)
 
 
 def test_the_command_trains_and_goes_on_with_what_is_there(artefact, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for budget, step in (("quick", 6), ("full", 9), ("full", 9)):
-        assert main(["reproduce", "theory", "--budget", budget, "--json"]) == 0
+    for budget, step, goes_on in (("quick", 6, False), ("full", 9, True), ("full", 9, False)):
+        assert main(["reproduce", "figure3", "--budget", budget, "--json"]) == 0
         shown = capsys.readouterr()
         assert json.loads(shown.out) == {"step": step}
-        assert ("going on with reproduced/runs/digits-seed0 at step 6 of 9" in shown.err) == (
-            budget == "full" and "run " in shown.err
-        )
+        assert ("going on with reproduced/runs/digits-seed0 at step 6 of 9" in shown.err) == goes_on
     assert Run(tmp_path / "reproduced" / "runs" / "digits-seed0").status()["state"] == "finished"
 
 
@@ -89,10 +87,10 @@ def test_a_stopped_command_ends_as_interrupted_with_a_checkpoint(
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("advnets.cli.interruption.Interruption.number", number)
-        assert main(["reproduce", "theory"]) == status
+        assert main(["reproduce", "figure3"]) == status
     assert "stopped at step 1 with a checkpoint; give the same command again" in capsys.readouterr().err
     assert Run(tmp_path / "reproduced" / "runs" / "digits-seed0").checkpoint_steps() == [1]
-    assert main(["reproduce", "theory"]) == 0
+    assert main(["reproduce", "figure3"]) == 0
     assert "at step 1 of 6" in capsys.readouterr().err
 
 
@@ -100,6 +98,6 @@ def test_a_run_folder_with_other_settings_is_refused_in_one_line(artefact, tmp_p
     monkeypatch.chdir(tmp_path)
     assert main(["train", "digits", "--steps", "2", "--out", "reproduced/runs/digits-seed0"]) == 0
     capsys.readouterr()
-    assert main(["reproduce", "theory"]) == 2
+    assert main(["reproduce", "figure3"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("advnets: error:") and "generator.hidden is 256 256 in the run and 8 here" in error

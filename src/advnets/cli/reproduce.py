@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from advnets.cli.arguments import parse
+from advnets.cli.arguments import given_names, parse
 from advnets.cli.main import BAD_ANSWER, DONE
 from advnets.cli.output import emit, table, writing
 from advnets.cli.sample import in_range
+from advnets.cli.training import trained
 from advnets.config import Config
+from advnets.errors import InputError
 from advnets.runs import Run
 
 if TYPE_CHECKING:
@@ -29,41 +31,42 @@ if TYPE_CHECKING:
 # Each is a module of advnets.reproduce with `reproduce(plan) -> Artefact`.
 ARTEFACTS: Mapping[str, str] = MappingProxyType(
     {
+        "theory": "every claim of section 4 with what was computed and its residual",
         "figure1": "a game on the line, in four panels and as an animation: D against D*",
         "figure2": "random samples with their nearest training examples",
         "figure3": "digits along straight lines in z space",
         "helvetica": "G trained too much for its D: many z become one x",
-        "table1": "the row of adversarial nets: trained, chosen on validation data, scored",
-        "theory": "propositions and theorem, each with what was computed and its residual",
+        "table1": "MNIST, and TFD where your file is: the checkpoint chosen on validation data, scored by both grids",
     }
 )
+TAKERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "budget": ("figure2", "figure3", "helvetica", "table1"),
+        "seeds": ("figure1", "table1"),
+        "faces": ("table1",),
+    }
+)
+"""Options that only some artefacts have."""
+
+if TYPE_CHECKING:
+    Name = str
+else:
+    Name = Literal[tuple(ARTEFACTS)]  # mypy would have the names written out
+_HELP = "\n\n".join(f"{name}: {summary}" for name, summary in ARTEFACTS.items())
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Compute an artefact of the paper anew, ours beside theirs.
 
-    theory: every claim of section 4 with what was computed and its residual
-
-    figure1: a game on the line, D against D*
-
-    figure2: random samples with nearest training examples
-
-    figure3: digits along straight lines in z
-
-    helvetica: G trained too much for its D collapses
-
-    table1: MNIST, and TFD where your file is: the checkpoint chosen on validation data, scored by both grids
-
     Exit 1 where something does not come out as it has to.
     """
 
-    artefact: Annotated[Literal["theory", "figure1", "figure2", "figure3", "helvetica", "table1"], tyro.conf.Positional]
-    """What to reproduce."""
+    artefact: Annotated[Name, tyro.conf.Positional, tyro.conf.arg(help=_HELP)]
     budget: Literal["quick", "full"] = "quick"
-    """quick: minutes on two cores; full: as long as the paper's experiment takes."""
+    """quick: minutes on two cores; full: as long as the paper's experiment takes. Not for theory and figure1."""
     seeds: int | None = None
-    """How many seeds, beside those that D wins; by default as many as the budget has."""
+    """figure1, table1: how many seeds, beside those that D wins; by default as many as the budget has."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("reproduced")
     """Folder for what is made, runs included; what is there already is gone on with."""
     faces: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mat")] = None
@@ -77,6 +80,12 @@ class Arguments:
 def run(tokens: list[str]) -> int:
     """Reproduce, write the summary, and print the table; 1 where a claim does not hold."""
     arguments = parse(Arguments, tokens, "reproduce")
+    for name in given_names(tokens):
+        if arguments.artefact not in TAKERS.get(name, ARTEFACTS):
+            raise InputError(
+                f"reproduce {arguments.artefact} takes no --{name}, allowed: --{name} with {', '.join(TAKERS[name])}; "
+                "leave it out"
+            )
     if arguments.seeds is not None:
         in_range("--seeds", arguments.seeds, 1, 100)
 
@@ -87,7 +96,7 @@ def run(tokens: list[str]) -> int:
     if arguments.json:
         emit(made.summary)
     else:
-        print(table(made.rows))
+        print("\n".join([table(made.rows), *made.notes]))
         print("\n" + "\n".join(f"wrote {path}" for path in [*made.files, file]))
     return DONE if made.holds else BAD_ANSWER
 
@@ -128,15 +137,11 @@ def _reproduce(arguments: Arguments) -> "Artefact":
 
 def _train(config: Config, data: "DataSet", target: Run, *, resume: bool) -> "Outcome":
     """Train with a display; a first signal stops at the next step with a checkpoint written."""
-    from advnets.cli.interruption import catching
-    from advnets.cli.progress import showing
-    from advnets.training import train
-
-    with catching() as interruption, showing(target) as report:
-        outcome = train(config, data, target, resume=resume, stop=interruption, report=report)
+    smaller = "close other programs, or give the same command on a machine with more"
+    outcome, interrupted = trained(config, data, target, resume=resume, smaller=smaller)
     if outcome.state == "interrupted":
         _say(f"stopped at step {outcome.step} with a checkpoint; give the same command again to go on")
-        raise KeyboardInterrupt(interruption.exit_status)
+        raise KeyboardInterrupt(interrupted)
     return outcome
 
 

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,14 @@ from advnets.cli import settings
 from advnets.cli.log import last_line
 from advnets.cli.main import BAD_ANSWER, DONE
 from advnets.cli.output import emit, listing
+from advnets.cli.training import trained
 from advnets.config import Config, DataConfig, to_json
 from advnets.data import CATALOGUE, DataSet, load
-from advnets.errors import InputError
 from advnets.recipes import parameter_counts
 from advnets.runs import Run, next_folder, reserved
 
 if TYPE_CHECKING:
-    from advnets.training.loop import Outcome, Validate
+    from advnets.training.loop import Outcome
 
 
 def run(tokens: list[str]) -> int:
@@ -99,22 +98,16 @@ def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:
 
 
 def _train(config: Config, data: DataSet, target: Run, arguments: settings.Arguments) -> int:
-    from advnets.cli.interruption import catching
-    from advnets.cli.progress import showing
-    from advnets.training import check_device, differences, train
-
-    check_device(config)
-    opening = []
-    if arguments.resume:
-        opening.append(f"going on with {target.path} at step {[0, *target.checkpoint_steps()][-1]}")
-        if changes := differences(target, config):
-            opening.append(f"not bit for bit as if it had never stopped, because {', '.join(changes)}")
-    with catching() as interruption, _device_errors(), showing(target, opening) as report:
-        validate = _validator(config, data) if config.train.validate_every else None
-        outcome = train(
-            config, data, target, resume=arguments.resume, stop=interruption, report=report, validate=validate
-        )
-    status = _conclude(config, target, outcome, interruption.exit_status, as_json=arguments.json)
+    step = [0, *target.checkpoint_steps()][-1]
+    outcome, interrupted = trained(
+        config,
+        data,
+        target,
+        resume=arguments.resume,
+        opening=[f"going on with {target.path} at step {step}"] if arguments.resume else (),
+        smaller="make --train.batch_size, --generator.hidden or --discriminator.hidden smaller",
+    )
+    status = _conclude(config, target, outcome, interrupted, as_json=arguments.json)
     evaluation = _evaluate(data, target) if arguments.evaluate and outcome.state == "finished" else None
     if arguments.json:
         emit({**_result(target, outcome.state, outcome.step, outcome.seconds), "evaluation": evaluation})
@@ -147,12 +140,6 @@ def _score(evaluation: dict[str, Any]) -> str:
         f"  score    {ours['nats']:.1f} ± {ours['standard_error']:.1f} nats on test data (training images in place of "
         f"samples: {real['nats']:.1f}); more with advnets evaluate"
     )
-
-
-def _validator(config: Config, data: DataSet) -> "Validate":
-    from advnets.evaluation.likelihood import validator
-
-    return validator(config, data)
 
 
 def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int, *, as_json: bool) -> int:
@@ -204,19 +191,3 @@ def _result(target: Run, state: str, steps: int, seconds: float) -> dict[str, An
 
 def _resume_command(target: Run) -> str:
     return f"advnets train --resume --out {shlex.quote(str(target.path))}"
-
-
-@contextlib.contextmanager
-def _device_errors() -> Iterator[None]:
-    """Turn torch's many words on a full memory into one line."""
-    import torch
-
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
-            raise InputError(
-                "the device has too little memory for these nets and data, allowed: what fits; make "
-                "--train.batch_size, --generator.hidden or --discriminator.hidden smaller; checkpoints are intact"
-            ) from error
-        raise

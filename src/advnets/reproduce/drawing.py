@@ -1,5 +1,7 @@
 """What the figures share: panels of images, their captions, and files that come out the same every time."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -41,13 +43,19 @@ def save(figure: Figure, *files: Path) -> list[Path]:
     FigureCanvasAgg(figure)
     for file in files:
         metadata = {"Date": None} if file.suffix == ".svg" else {"Software": None}
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            with matplotlib.rc_context({"svg.hashsalt": "advnets", "svg.fonttype": "path"}):
-                figure.savefig(file, metadata=metadata, dpi=200)
-        except OSError as error:
-            raise InputError(
-                f"cannot write {file} ({error.strerror}), allowed: a place with room that you may write to; name "
-                "another with --out"
-            ) from error
+        with writing(file), matplotlib.rc_context({"svg.hashsalt": "advnets", "svg.fonttype": "path"}):
+            figure.savefig(file, metadata=metadata, dpi=200)
     return [*files]
+
+
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Make the folder of a file that the block writes; raises InputError where the disk refuses either."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(
+            f"cannot write {file} ({error.strerror or error}), allowed: a place with room that you may write to; name "
+            "another with --out"
+        ) from error

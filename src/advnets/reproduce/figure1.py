@@ -3,9 +3,12 @@
 import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from advnets.config import to_json
@@ -25,10 +28,6 @@ from advnets.reproduce.figure1_game import (
     start,
 )
 from advnets.theory import optimal_discriminator
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SHOWS = {
     "a": "near convergence, D partially accurate",
@@ -112,11 +111,8 @@ def _rows(panels: dict[str, dict[str, Any]]) -> list[tuple[str, ...]]:
     return rows
 
 
-def draw_panels(panels: Panels) -> "Figure":
+def draw_panels(panels: Panels) -> Figure:
     """Draw the four panels side by side, each above its arrows from z to x = G(z). Figure 1."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(12.4, 4.3))
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
@@ -138,7 +134,7 @@ def draw_panels(panels: Panels) -> "Figure":
     return figure
 
 
-def _draw_state(above: "Axes", below: "Axes", state: State) -> "Axes":
+def _draw_state(above: Axes, below: Axes, state: State) -> Axes:
     """Draw the densities and, on an axis of its own that is returned, D; below them the arrows."""
     p_data = data_density(X)
     above.plot(X, p_data, "k:", linewidth=1.8, label="$p_{data}$", zorder=3)
@@ -156,7 +152,7 @@ def _draw_state(above: "Axes", below: "Axes", state: State) -> "Axes":
     return right
 
 
-def _draw_arrows(axes: "Axes", x_of_z: Floats) -> None:
+def _draw_arrows(axes: Axes, x_of_z: Floats) -> None:
     """Draw z → G(z) at equal distances of z; the axis of z is turned round where G falls, so that no arrows cross."""
     turn = 1.0 if x_of_z[-1] >= x_of_z[0] else -1.0
     arrow = {"arrowstyle": "-|>", "color": "0.25", "linewidth": 0.7, "mutation_scale": 6, "shrinkA": 0, "shrinkB": 0}
@@ -173,25 +169,26 @@ def _draw_arrows(axes: "Axes", x_of_z: Floats) -> None:
     axes.text(X[0] + 0.1, 0.0, "$z$", va="center")
 
 
-def _legend(figure: "Figure", above: "Axes", right: "Axes", top: float) -> None:
+def _legend(figure: Figure, above: Axes, right: Axes, top: float) -> None:
     handles = [line for line in [*above.get_lines(), *right.get_lines()] if str(line.get_label()).startswith("$")]
     names = [str(line.get_label()) for line in handles]
     figure.legend(handles, names, loc="upper center", bbox_to_anchor=(0.5, top), ncols=4, frameon=False, fontsize=11)
 
 
 def _write_film(states: list[State], file: Path) -> Path:
-    """Write the states as an animated GIF; the panels of the figure stay for longer."""
+    """Write the states as an animated GIF; the panels of the figure stay for longer.
+
+    Raises InputError where the disk refuses.
+    """
     stills = {id(state) for state in last_of_each(states).values()}
     frames = [_frame(state).quantize(48, dither=Image.Dither.NONE) for state in states]
     durations = [2000 if id(state) in stills else 150 for state in states]
-    frames[0].save(file, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    with drawing.writing(file):
+        frames[0].save(file, save_all=True, append_images=frames[1:], duration=durations, loop=0)
     return file
 
 
 def _frame(state: State) -> Image.Image:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=(8, 5.4), dpi=100)
     canvas = FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2, 1, height_ratios=(2.6, 1), hspace=0, left=0.08, right=0.92, top=0.85, bottom=0.11)

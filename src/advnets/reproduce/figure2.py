@@ -1,6 +1,8 @@
 """Figure 2: samples, drawn at random, with the nearest training examples of the samples in the last column but one."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +10,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from advnets import recipes
-from advnets.data import DataSet, find
+from advnets.config import Config, DataConfig
+from advnets.data import DataSet
 from advnets.data.dataset import FloatArray
+from advnets.errors import InputError
 from advnets.evaluation.likelihood import flat
 from advnets.evaluation.neighbours import matrices, nearest
 from advnets.reproduce import drawing
 from advnets.reproduce.artefact import Artefact, Budget, Plan
+from advnets.reproduce.curves import minutes
 from advnets.reproduce.runs import KEEP_EVERY, lasting, of_faces, trained
 from advnets.runs import Run
 from advnets.sampling import load_sampler
@@ -39,24 +44,81 @@ class Panel:
     stretch: bool
     distances: tuple[float, ...]
     """Of the neighbouring sample to the training example, per row, in the nets' units."""
+    made: dict[str, Any]
+    """Recipe, seed, step, weights, and milliseconds a step."""
 
 
 def reproduce(plan: Plan) -> Artefact:
-    """Train what is missing, draw, and find the neighbours; TFD is left out where the user's file is not there."""
-    panels, left_out = [], {}
-    for recipe in NAMES:
-        if recipe == "tfd" and find("tfd") is None:
-            left_out[recipe] = "needs your own TFD_48x48.mat: advnets data info tfd"
-            continue
-        config = of_faces() if recipe == "tfd" else recipes.get(recipe)
-        data = plan.load(config.data)
-        wanted = lasting(config, STEPS[plan.budget][recipe], keep_every=KEEP_EVERY.get(recipe, 0))
-        run = trained(plan, wanted, data)
-        panels.append(panel(run, data, NAMES[recipe]))
+    """Read all data, train what is missing, draw, and find the neighbours; recipes without data are left out.
+
+    Where training is stopped, what is trained so far is drawn.
+    """
+    wanted, left_out = _wanted(plan)
+    panels = []
+    try:
+        for recipe, config in wanted.items():
+            data = plan.load(config.data)
+            panels.append(panel(trained(plan, config, data), data, NAMES[recipe]))
+    except KeyboardInterrupt:
+        _draw_so_far(plan, wanted)
+        raise
     files = drawing.save(draw(panels), plan.folder / "figure2.png")
     rows = [("panel", "what", "distance to the neighbour"), *((p.name, _one_line(p.caption), _mean(p)) for p in panels)]
-    rows += [(NAMES[name], reason, "") for name, reason in left_out.items()]
-    return Artefact(rows, {"panels": [_facts(one) for one in panels], "left_out": left_out}, files)
+    notes = [f"{NAMES[name]} is left out: {reason}" for name, reason in left_out.items()]
+    return Artefact(rows, {"panels": [_facts(one) for one in panels], "left_out": left_out}, files, notes=notes)
+
+
+def _wanted(plan: Plan) -> tuple[dict[str, Config], dict[str, str]]:
+    """Read every data set before anything is trained; return what to train, and why recipes are left out.
+
+    Data are let go and read again when their turn comes, so that one set is in memory at a time. Raises InputError
+    where none can be read.
+    """
+    bases = {recipe: of_faces() if recipe == "tfd" else recipes.get(recipe) for recipe in NAMES}
+    refused = {data: _refusal(plan, data) for data in dict.fromkeys(base.data for base in bases.values())}
+    left_out = {recipe: str(error) for recipe, base in bases.items() if (error := refused[base.data])}
+    if len(left_out) == len(bases):
+        raise InputError(next(iter(left_out.values())))
+    for recipe, reason in left_out.items():
+        plan.say(f"{NAMES[recipe]} is left out: {reason}")
+    steps = STEPS[plan.budget]
+    return {
+        recipe: lasting(base, steps[recipe], keep_every=KEEP_EVERY.get(recipe, 0))
+        for recipe, base in bases.items()
+        if recipe not in left_out
+    }, left_out
+
+
+def _refusal(plan: Plan, data: DataConfig) -> InputError | None:
+    """Return why a data set cannot be read; None where it can."""
+    try:
+        plan.load(data)
+    except InputError as error:
+        return error
+    return None
+
+
+def _draw_so_far(plan: Plan, wanted: dict[str, Config]) -> None:
+    """Draw the runs that have a checkpoint, if any; errors are told, since an interruption is under way."""
+    panels = []
+    for recipe, config in wanted.items():
+        run = Run(plan.folder / "runs" / f"{config.recipe}-seed{config.seed}")
+        if run.checkpoint_steps():
+            with _telling(plan):
+                run.check_settings(config)
+                panels.append(panel(run, plan.load(config.data), NAMES[recipe]))
+    if panels:
+        with _telling(plan):
+            (file,) = drawing.save(draw(panels), plan.folder / "figure2.png")
+            plan.say(f"drew {file} from what is trained so far: {', '.join(one.name for one in panels)}")
+
+
+@contextlib.contextmanager
+def _telling(plan: Plan) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        plan.say(str(error))
 
 
 def panel(run: Run, data: DataSet, name: str, seed: int = 0) -> Panel:
@@ -73,7 +135,21 @@ def panel(run: Run, data: DataSet, name: str, seed: int = 0) -> Panel:
         drawing.caption(sampler, name),
         data.scaling.kind == "contrast",
         tuple(found.distances[:, 0].tolist()),
+        {
+            "recipe": sampler.config.recipe,
+            "seed": sampler.config.seed,
+            "step": sampler.step,
+            "weights": sampler.weights,
+            "milliseconds_per_step": _pace(run, sampler.step),
+        },
     )
+
+
+def _pace(run: Run, step: int) -> float | None:
+    """Milliseconds that a step took on average up to the last line of timing.jsonl before it; None without one."""
+    timed = step - step % run.config().train.log_every
+    spent = minutes(run, timed)
+    return 60_000 * spent / timed if spent else None
 
 
 def draw(panels: list[Panel]) -> Figure:
@@ -98,4 +174,4 @@ def _mean(one: Panel) -> str:
 
 
 def _facts(one: Panel) -> dict[str, Any]:
-    return {"panel": one.name, "caption": one.caption, "distances": one.distances}
+    return {"panel": one.name, "caption": one.caption, **one.made, "distances": one.distances}

@@ -1,0 +1,63 @@
+"""What every command that trains does around a training: a display, a stop on a signal, a full memory in one line."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from advnets.config import Config
+from advnets.errors import InputError
+from advnets.runs import Run
+
+if TYPE_CHECKING:
+    from advnets.data import DataSet
+    from advnets.training.loop import Outcome, Validate
+
+
+def trained(
+    config: Config, data: "DataSet", target: Run, *, resume: bool, opening: Sequence[str] = (), smaller: str
+) -> tuple["Outcome", int]:
+    """Train with a display, and return how it ended and the exit status of an interruption.
+
+    `opening` is told once the first step has worked, with what may give other bits on resume; `smaller` says what to
+    do where the memory is full.
+    """
+    from advnets.cli.interruption import catching
+    from advnets.cli.progress import showing
+    from advnets.training import check_device, train
+
+    check_device(config)
+    told = [*opening, *(_changes(config, target) if resume else ())]
+    with catching() as interruption, _device_errors(smaller), showing(target, told) as report:
+        validate = _validator(config, data) if config.train.validate_every else None
+        outcome = train(config, data, target, resume=resume, stop=interruption, report=report, validate=validate)
+    return outcome, interruption.exit_status
+
+
+def _validator(config: Config, data: "DataSet") -> "Validate":
+    from advnets.evaluation.likelihood import validator
+
+    return validator(config, data)
+
+
+def _changes(config: Config, target: Run) -> list[str]:
+    """Say in a line, if at all, why going on here may give other bits than never stopping."""
+    from advnets.training import differences
+
+    changes = differences(target, config)
+    return [f"not bit for bit as if it had never stopped, because {', '.join(changes)}"] if changes else []
+
+
+@contextlib.contextmanager
+def _device_errors(smaller: str) -> Iterator[None]:
+    """Turn torch's many words on a full memory into one line."""
+    import torch
+
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            raise InputError(
+                f"the device has too little memory for these nets and data, allowed: what fits; {smaller}; "
+                "checkpoints are intact"
+            ) from error
+        raise
