@@ -53,7 +53,7 @@ def ours(images: Tensor) -> Block:
     batches = Batches(images, config.train.batch_size, config.seed)
 
     def block(steps: int) -> None:
-        with fast_products():
+        with fast_products(torch.device("cpu")):
             for _ in range(steps):
                 released_step(game, batches)
                 game.step += 1
@@ -134,7 +134,7 @@ def products() -> Block:
             jobs.append((gradient[:passed], weight, torch.empty(passed, below)))
 
     def block(steps: int) -> None:
-        with fast_products():
+        with fast_products(torch.device("cpu")):
             for _ in range(steps):
                 for left, right, out in jobs:
                     torch.mm(left, right, out=out)

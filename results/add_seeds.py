@@ -16,7 +16,7 @@ from advnets import recipes
 from advnets.reproduce import growth, table1
 from advnets.reproduce.artefact import Plan
 from advnets.reproduce.scoring import Basis, given_up, scored
-from advnets.runs import Run
+from advnets.runs import Run, write_json
 
 FILE = Path(__file__).parent / "table1.json"
 
@@ -27,15 +27,18 @@ def seeds_of(plan: Plan, recipe: str, length: table1.Length) -> dict[int, Any]:
     basis, found = Basis.of(plan, base), {}
     for folder in sorted((plan.folder / "runs").glob(f"{recipe}-seed*")):
         run, number = Run(folder), int(folder.name.removeprefix(f"{recipe}-seed"))
-        made = max([0, *run.checkpoint_steps()])
+        state, made = run.status().get("state"), max([0, *run.checkpoint_steps()])
+        if state == "running":
+            print(f"{folder}: still in training")
+            continue
         steps = max([way for way in (length.steps, length.first, length.probe) if 0 < way <= made], default=0)
-        lost = bool(steps) and given_up(run, length.probe, steps)
-        if not steps or (steps == length.probe and not lost):
+        lost = state == "diverged" or (steps > 0 and given_up(run, length.probe, steps))
+        if not lost and steps in (0, length.probe):
             print(f"{folder}: {made:,} steps are not enough")
             continue
         facts = {"seed": number, "steps": steps, "lost": lost}
         found[number] = scored(plan, basis, run, facts, length.keep_every, table1.goal(base))
-        print(f"{folder}: {steps:,} steps{', D has won' if lost else ''}", flush=True)
+        print(f"{folder}: {steps:,} steps{', lost' if lost else ''}", flush=True)
     return found
 
 
@@ -55,7 +58,7 @@ def main() -> None:
         seeds = [one for _, one in sorted((old | new).items())]
         column |= table1.summed(base, length.steps, column["steps_per_epoch"], seeds)
         column["seeds"] = seeds
-    FILE.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
+    write_json(FILE, summary)
     picture = FILE.parents[1] / "docs" / "images" / "table1.png"
     growth.draw(summary["columns"]["mnist"], summary["paper"]["mnist"], picture)
 

@@ -187,7 +187,7 @@ class TrainConfig:
     log_every: int = 100
     """Steps between lines of log.jsonl."""
     signals: bool = True
-    """Measure in every line of the log how the game is doing, for the doctor."""
+    """Measure in every line of the log how the game is doing."""
     sample_every: int = 1000
     """Steps between sample grids."""
     checkpoint_every: int = 1000

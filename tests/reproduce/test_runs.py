@@ -8,9 +8,10 @@ from advnets import recipes
 from advnets.cli.main import main
 from advnets.config import check
 from advnets.data import load
+from advnets.errors import InputError
 from advnets.reproduce import figure3
-from advnets.reproduce.artefact import Artefact
-from advnets.reproduce.runs import lasting, lost, of_faces, trained
+from advnets.reproduce.artefact import Artefact, Plan
+from advnets.reproduce.runs import DivergenceError, lasting, lost, of_faces, trained
 from advnets.runs import Run
 
 
@@ -101,3 +102,17 @@ def test_a_run_folder_with_other_settings_is_refused_in_one_line(artefact, tmp_p
     assert main(["reproduce", "figure3"]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("advnets: error:") and "generator.hidden is 256 256 in the run and 8 here" in error
+
+
+def test_a_run_that_diverged_under_other_settings_is_refused_for_these(tmp_path):
+    config = lasting(recipes.get("digits"), 6)
+    run = Run(tmp_path / "runs" / "digits-seed0")
+    other = dataclasses.replace(config, train=dataclasses.replace(config.train, learning_rate=5.0))
+    run.create(other, {})
+    run.write_status(3, "diverged", "diverged")
+    plan = Plan(tmp_path, train=lambda *arguments, **options: pytest.fail("trained"))
+    with pytest.raises(InputError, match=r"learning_rate is 5.0 in the run and 0.1 here"):
+        trained(plan, config, load(config.data))
+    run.adopt(other)
+    with pytest.raises(DivergenceError, match=r"digits-seed0 diverged at step 3"):
+        trained(plan, other, load(config.data))

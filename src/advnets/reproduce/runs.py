@@ -18,12 +18,12 @@ _WON = 0.95
 
 
 class DivergenceError(InputError):
-    """A run that has to be finite is not; these settings do so every time."""
+    """A run that has to be finite is not."""
 
     def __init__(self, run: Run, step: int) -> None:
         super().__init__(
-            f"{run.path} diverged at step {step}, allowed: training that stays finite, and the same settings would "
-            "diverge again; train the recipe with another seed or a smaller --train.learning_rate, and report this one"
+            f"{run.path} diverged at step {step}, allowed: training that stays finite; the same settings would diverge "
+            "again on this machine: report it, or move that folder away if recipe or version have changed since"
         )
         self.run = run
 
@@ -63,9 +63,9 @@ def trained(plan: Plan, config: Config, data: DataSet) -> Run:
     """
     run = Run(plan.folder / "runs" / f"{config.recipe}-seed{config.seed}")
     if run.exists():
+        run.check_settings(config)
         made = [0, *run.checkpoint_steps()][-1]
         if made >= config.train.steps:
-            run.check_settings(config)
             return run
         if run.status().get("state") == "diverged":
             raise DivergenceError(run, run.status()["step"])

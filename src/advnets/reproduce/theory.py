@@ -221,7 +221,7 @@ def saturation() -> Iterator[Claim]:
     pulls = (", ".join(f"{pull:.2g}" for pull in player) for player in (minimax, other))
     text = "mean pull {}; of the non-saturating one {}".format(*pulls)
     off = worst([*np.diff(minimax[1:]), *np.diff(minimax / other), *-np.diff(other)])
-    yield Claim("E1s", "the minimax gradient fades as D improves", text, off, EXACT)
+    yield Claim("E1s", "the minimax gradient fades against the other as D improves", text, off, EXACT)
 
 
 def _words(step: dynamics.Step) -> str:

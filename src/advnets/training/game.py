@@ -97,10 +97,12 @@ def _average(net: nn.Module, train: TrainConfig) -> AveragedModel | None:
     decay = train.average_decay
 
     def follow(averaged: PARAM_LIST, current: PARAM_LIST, count: Tensor | int) -> None:
-        share = (1 - decay) / (1 - decay ** (int(count) + 1))  # large at first: untrained weights keep no share
+        made = int(average.n_averaged)  # the same as count, which lies on the device of the weights
+        share = (1 - decay) / (1 - decay ** (made + 1))  # large at first: untrained weights keep no share
         get_ema_multi_avg_fn(1 - share)(averaged, current, count)
 
-    return AveragedModel(net, multi_avg_fn=follow)
+    average = AveragedModel(net, multi_avg_fn=follow)
+    return average
 
 
 def new_game(config: Config, shape: tuple[int, ...], mean: Tensor, fabric: Fabric, *, stage: int = 1) -> Game:

@@ -74,8 +74,7 @@ def train(
     before = torch.get_num_threads()
     torch.set_num_threads(threads(config, data.shape))
     try:
-        with fast_products():
-            state, step = _train(config, data, run, resume, stop, report, _required(config, validate))
+        state, step = _train(config, data, run, resume, stop, report, _required(config, validate))
     finally:
         torch.set_num_threads(before)
     return Outcome(state, step, time.perf_counter() - started)
@@ -136,7 +135,7 @@ def _play(
     validate: Validate,
 ) -> str:
     """Step until the end, the user or a number that is not finite; say which."""
-    train, second = game.config.train, game.config.second_stage
+    train, second, device = game.config.train, game.config.second_stage, game.random.device
     move = paper_step if train.mode == "paper" else released_step
     probe = new_probe(game, data) if train.signals else None
     since, made = time.perf_counter(), 0
@@ -144,7 +143,8 @@ def _play(
     while not ending:
         if second and game.stage == 1 and game.step == second.after:
             second_stage(game, second, data.shape)
-        move(game, batches)
+        with fast_products(device):
+            move(game, batches)
         game.step += 1
         made += 1
         ending = game.step >= train.steps or stop()

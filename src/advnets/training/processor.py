@@ -18,14 +18,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
 @contextlib.contextmanager
-def fast_products() -> Iterator[None]:
-    """Let torch multiply with oneDNN in the block, if that changes the order of sums only.
+def fast_products(device: torch.device) -> Iterator[None]:
+    """Let torch multiply with oneDNN in the block, if that is float32 on this processor too.
 
-    torch's own library takes old instructions on processors that are not its maker's, and oneDNN the newest: 2.3 times
-    as fast on an AMD EPYC (benchmarks/step.py). torch offers them under the name bf16, which permits coarser
-    numbers on processors with matrix units; there they are left alone.
+    torch's own library takes old instructions on processors that are not its maker's, and oneDNN the newest: products
+    are 2.3 times as fast on an AMD EPYC. torch offers them under the name bf16, which permits coarser numbers on
+    processors with matrix units; there, and on other devices, nothing is changed.
     """
-    if not faithful():
+    if device.type != "cpu" or not faithful():
         yield
         return
     settings = _settings()
@@ -63,11 +63,11 @@ def _settings() -> Any:
 def keep_memory(*nets: nn.Module) -> bool:
     """Let glibc keep what is freed, if a net has a layer too large for it to keep by itself; say whether it does so.
 
-    The gradients of such a layer would come from the system in every step, zeroed page by page, which takes up to half
-    of the time. It holds for the rest of the process, which keeps its largest size.
+    The gradients of such a layer would come from the system in every step, zeroed page by page, which takes a third of
+    the time. It holds for the rest of the process, which keeps its largest size.
     """
     sizes = [parameter.nbytes for net in nets for parameter in net.parameters() if parameter.device.type == "cpu"]
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
-    if mallopt is None or max(sizes, default=0) <= _LARGEST_KEPT:
+    if max(sizes, default=0) <= _LARGEST_KEPT:
         return False
-    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1))
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
+    return mallopt is not None and bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, -1))

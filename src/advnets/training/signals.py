@@ -1,4 +1,4 @@
-"""How a game is doing, measured on the same latents and examples all through a run; what the doctor reads."""
+"""How a game is doing, measured on the same latents and examples all through a run."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -78,13 +78,15 @@ def take(game: Game, probe: Probe) -> Signals:
     generator, discriminator = game.generator.net, game.discriminator.net
     training = generator.training, discriminator.training
     generator.eval(), discriminator.eval()
-    with torch.no_grad():
-        dead, samples = _watched(generator, probe.latents)
-        real, held_out = discriminator(probe.real), discriminator(probe.held_out)
-    image = samples.clone().requires_grad_()
-    fake = discriminator(image)
-    (slope,) = torch.autograd.grad(fake.sum(), image)
-    generator.train(training[0]), discriminator.train(training[1])
+    try:
+        with torch.no_grad():
+            dead, samples = _watched(generator, probe.latents)
+            real, held_out = discriminator(probe.real), discriminator(probe.held_out)
+        image = samples.clone().requires_grad_()
+        fake = discriminator(image)
+        (slope,) = torch.autograd.grad(fake.sum(), image)
+    finally:
+        generator.train(training[0]), discriminator.train(training[1])
     fake = fake.detach()
     found = {
         **_of_logits(real, held_out, fake, slope.flatten(1).norm(dim=1)),
@@ -131,7 +133,7 @@ def _of_samples(x: Rows, probe: Probe) -> Signals:
 
 
 def _of_player(player: Player, name: str) -> Signals:
-    """Norm of a player's weights, and of its last update relative to that."""
+    """Norm of a player's weights, and of its last update relative to that, before column norms were limited."""
     size, update = _norm(parameter.detach() for parameter in player.net.parameters()), _norm(_updates(player))
     rate = player.optimiser.param_groups[0]["lr"]
     return {f"{name}_weights": size, f"{name}_update": rate * update / size if size else None}
@@ -174,7 +176,7 @@ def _watched(generator: nn.Module, latents: Tensor) -> tuple[float | None, Tenso
 
 def _spread(x: Rows) -> float:
     """Mean distance of two different rows."""
-    return float(torch.pdist(x).mean()) if len(x) > 1 else 0.0
+    return float(_distances(x).sum()) / (len(x) * (len(x) - 1)) if len(x) > 1 else 0.0
 
 
 def _nearest(x: Rows) -> Float[Tensor, " n"]:
@@ -193,8 +195,8 @@ def _centres(data: DataSet) -> Float[Tensor, "classes numbers"] | None:
     if labels is None:
         return None
     kinds = torch.from_numpy(labels)
-    means = [x[kinds == kind].mean(0) for kind in kinds.unique() if kind >= 0]
-    return torch.stack(means) if 1 < len(means) <= _CLASSES else None
+    there = [kind for kind in kinds.unique() if kind >= 0]
+    return torch.stack([x[kinds == kind].mean(0) for kind in there]) if 1 < len(there) <= _CLASSES else None
 
 
 def _shares(x: Rows, centres: Float[Tensor, "classes numbers"]) -> Float[Tensor, " classes"]:
