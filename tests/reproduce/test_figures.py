@@ -133,6 +133,20 @@ def test_figure_2_leaves_out_recipes_without_data_and_says_so_before_it_trains(s
     )
     assert made.files == [tmp_path / "figure2.png"] and made.files[0].stat().st_size > 10_000
     assert len(made.rows) == 2
+    assert not made.holds, "only the user's own TFD may be missing"
+    assert figure2.reproduce(Plan(tmp_path, load=Loader("ring"))).holds
+
+
+def test_figure_2_leaves_out_what_diverges_and_draws_the_rest(several, tmp_path):
+    def diverging(config, data, run, *, resume):
+        if config.recipe != "cifar10-fc":
+            return train(config, data, run, resume=resume)
+        run.create(config, {})
+        return Outcome("diverged", 2, 0.0)
+
+    made = figure2.reproduce(Plan(tmp_path, load=Loader(), train=diverging))
+    assert [one["recipe"] for one in made.summary["panels"]] == ["mnist", "tfd", "cifar10-conv"]
+    assert "diverged at step 2" in made.summary["left_out"]["cifar10-fc"] and not made.holds
 
 
 def test_figure_2_without_any_data_is_refused(several, tmp_path):

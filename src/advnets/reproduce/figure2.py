@@ -19,7 +19,7 @@ from advnets.evaluation.neighbours import matrices, nearest
 from advnets.reproduce import drawing
 from advnets.reproduce.artefact import Artefact, Budget, Plan
 from advnets.reproduce.curves import minutes
-from advnets.reproduce.runs import KEEP_EVERY, lasting, of_faces, trained
+from advnets.reproduce.runs import KEEP_EVERY, DivergenceError, lasting, of_faces, trained
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 
@@ -49,23 +49,30 @@ class Panel:
 
 
 def reproduce(plan: Plan) -> Artefact:
-    """Read all data, train what is missing, draw, and find the neighbours; recipes without data are left out.
+    """Read all data, train what is missing, draw, and find the neighbours.
 
-    Where training is stopped, what is trained so far is drawn.
+    Recipes without data, and runs that diverge, are left out, which is a bad answer but for TFD, the user's own. Where
+    training is stopped, what is trained so far is drawn.
     """
     wanted, left_out = _wanted(plan)
     panels = []
     try:
         for recipe, config in wanted.items():
             data = plan.load(config.data)
-            panels.append(panel(trained(plan, config, data), data, NAMES[recipe]))
+            try:
+                panels.append(panel(trained(plan, config, data), data, NAMES[recipe]))
+            except DivergenceError as error:
+                left_out[recipe] = str(error)
     except KeyboardInterrupt:
         _draw_so_far(plan, wanted)
         raise
+    if not panels:
+        raise InputError(next(iter(left_out.values())))
     files = drawing.save(draw(panels), plan.folder / "figure2.png")
     rows = [("panel", "what", "distance to the neighbour"), *((p.name, _one_line(p.caption), _mean(p)) for p in panels)]
     notes = [f"{NAMES[name]} is left out: {reason}" for name, reason in left_out.items()]
-    return Artefact(rows, {"panels": [_facts(one) for one in panels], "left_out": left_out}, files, notes=notes)
+    summary = {"panels": [_facts(one) for one in panels], "left_out": left_out}
+    return Artefact(rows, summary, files, holds={*left_out} <= {"tfd"}, notes=notes)
 
 
 def _wanted(plan: Plan) -> tuple[dict[str, Config], dict[str, str]]:
