@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,6 +179,14 @@ def test_equal_data_leave_ratios_unmeasured():
     examples = dataclasses.replace(data(), train=Split(x), validation=Split(x[:3]))
     found = take(*played(examples))
     assert found["spread"] is None and found["nearness"] is None
+
+
+def test_the_docs_have_a_line_for_every_signal_and_for_nothing_else():
+    labelled = data(60)
+    labelled = dataclasses.replace(labelled, train=Split(labelled.train.x, np.arange(60) % 2))
+    text = (Path(__file__).parents[2] / "docs" / "signals.md").read_text()
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(take(*played(labelled)))
 
 
 def test_a_run_plays_the_same_game_with_and_without_signals(tmp_path):
