@@ -126,7 +126,7 @@ def test_a_run_made_before_a_setting_existed_is_read_with_what_it_did_then():
         section, _, field = name.rpartition(".")
         del content[section][field]
     config = recipes.get("digits")
-    then = dataclasses.replace(config, train=dataclasses.replace(config.train, signals=False))
+    then = dataclasses.replace(config, train=dataclasses.replace(config.train, signals="off"))
     assert from_json(Config, content) == then
     del content["train"]["steps"]  # a setting that always was there is missed
     with pytest.raises(InputError, match=r"lacks fields \['steps'\]"):

@@ -16,7 +16,7 @@ ADDED: dict[str, Any] = {
     "train.validate_every": 0,
     "train.keep_every": 0,
     "train.generator_steps": 1,
-    "train.signals": False,
+    "train.signals": "off",
 }
 """Settings that older runs do not hold, with what these did."""
 
@@ -186,8 +186,8 @@ class TrainConfig:
     """Decay per step of a moving average of G's weights, kept beside the raw ones; 0 keeps none."""
     log_every: int = 100
     """Steps between lines of log.jsonl."""
-    signals: bool = True
-    """Measure in every line of the log how the game is doing."""
+    signals: Literal["on", "off"] = "on"
+    """Whether every line of the log measures how the game is doing."""
     sample_every: int = 1000
     """Steps between sample grids."""
     checkpoint_every: int = 1000

@@ -190,7 +190,7 @@ def test_the_docs_have_a_line_for_every_signal_and_for_nothing_else():
 
 
 def test_a_run_plays_the_same_game_with_and_without_signals(tmp_path):
-    for name, on in (("with", True), ("without", False)):
+    for name, on in (("with", "on"), ("without", "off")):
         train(tiny(signals=on, average_decay=0.9), data(), Run(tmp_path / name))
     folders = [Run(tmp_path / name).checkpoint(12) for name in ("with", "without")]
     files = sorted(file.name for file in folders[0].iterdir() if file.suffix == ".safetensors")

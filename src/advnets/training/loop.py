@@ -137,7 +137,7 @@ def _play(
     """Step until the end, the user or a number that is not finite; say which."""
     train, second, device = game.config.train, game.config.second_stage, game.random.device
     move = paper_step if train.mode == "paper" else released_step
-    probe = new_probe(game, data) if train.signals else None
+    probe = new_probe(game, data) if train.signals == "on" else None
     since, made = time.perf_counter(), 0
     ending = game.step >= train.steps
     while not ending:
