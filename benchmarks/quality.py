@@ -1,8 +1,8 @@
 """What the likelihood of samples hides: Fréchet distance, precision and recall beside it, raw and averaged weights.
 
-    python benchmarks/quality.py RUN... [--samples 10000] [--json FILE]
+    python benchmarks/quality.py RUN[:STEP]... [--samples 10000] [--json FILE]
 
-One line for each run and kind of weights, at the run's last checkpoint, against its data set's test part; the last
+One line for each run and kind of weights, at a kept step or the last, against its data set's test part; the last
 line is training images against the same test images.
 """
 
@@ -20,9 +20,9 @@ from advnets.runs import Run
 NAMES = ("precision", "recall", "density", "coverage")
 
 
-def quality(run: Run, weights: Any, samples: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def quality(run: Run, weights: Any, samples: int, step: int | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """Measure one kind of weights of a run; return that, and the same for training images in the place of samples."""
-    subject = of_run(run, weights=weights)
+    subject = of_run(run, weights=weights, step=step)
     plan = Plan(("parzen", "fid", "precision_recall"), samples, redraws=0, references=("training_images",))
     found = evaluate(subject, load(subject.data), plan)
     fid, pixels = found["fid"]["features"], found["precision_recall"]["pixels"]
@@ -33,14 +33,16 @@ def quality(run: Run, weights: Any, samples: int) -> tuple[dict[str, Any], dict[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("runs", nargs="+", metavar="RUN[:STEP]")
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows, real = [], {}
-    for run in map(Run, options.runs):
+    for text in options.runs:
+        folder, _, step = text.partition(":")
+        run = Run(Path(folder))
         for weights in weights_of(run):
-            row, real = quality(run, weights, options.samples)
+            row, real = quality(run, weights, options.samples, int(step) if step else None)
             rows.append({**row, "run": run.path.name})
             print(_line(f"{run.path.name} {row['weights']}", row), flush=True)
     print(_line("training images", real))
