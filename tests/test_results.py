@@ -39,6 +39,13 @@ def test_the_speed_of_parzen_windows_is_the_measured_one_and_within_its_limits()
     assert measured["peak_mib_above_data"] <= limits["peak_mib_above_data"]
 
 
+def test_the_cost_of_signals_is_the_measured_one_and_under_its_limit():
+    text = (ROOT / "docs" / "signals.md").read_text()
+    for one in read("signals.json")["recipes"]:
+        assert one["share"] < 0.03
+        assert re.search(rf"{one['share']:.1%}".replace("%", " %") + rf" (of training )?for `{one['recipe']}`", text)
+
+
 def test_the_flags_in_the_docs_are_those_the_benchmark_raised():
     text = (ROOT / "docs" / "evaluation.md").read_text()
     pixels, features = (ROOT / "results" / "metrics.txt").read_text().split("features, 5000")

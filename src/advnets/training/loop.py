@@ -243,7 +243,8 @@ def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> dict[st
         **{name: mean if math.isfinite(mean) else None for name, mean in measures.items()},
     }
     if probe is not None:
-        line["signals"] = take(game, probe)
+        with fast_products(game.random.device):
+            line["signals"] = take(game, probe)
     run.append(run.log, line)
     game.sums.zero_()
     game.summed = 0

@@ -1,0 +1,84 @@
+"""What the signals of a line of the log cost, beside the steps between two lines.
+
+    ADVNETS_DATA=... python benchmarks/signals.py [RECIPE ...] [--turns 10] [--json FILE]
+
+Steps and signals take turns in one process, 30 steps and 3 signals each, with as many threads as `advnets train` takes.
+Quote the share; milliseconds are the machine's.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from advnets import recipes
+from advnets.data import load
+from advnets.training.batches import Batches
+from advnets.training.game import new_game
+from advnets.training.loop import threads
+from advnets.training.processor import fast_products
+from advnets.training.signals import new_probe, take
+from advnets.training.step import paper_step, released_step
+
+STEPS, SIGNALS = 30, 3
+
+
+def cost(name: str, turns: int) -> dict[str, Any]:
+    config = recipes.get(name)
+    data = load(config.data)
+    torch.set_num_threads(threads(config, data.shape))
+    x = torch.from_numpy(data.train.x)
+    game = new_game(config, data.shape, x.mean(0), Fabric(accelerator="cpu", devices=1))
+    batches, probe = Batches(x, config.train.batch_size, config.seed), new_probe(game, data)
+    move = paper_step if config.train.mode == "paper" else released_step
+
+    def step() -> None:
+        move(game, batches)
+        game.step += 1
+
+    seconds = {"step": 0.0, "signals": 0.0}
+    for turn in range(turns + 1):
+        for what, act, count in (("step", step, STEPS), ("signals", lambda: take(game, probe), SIGNALS)):
+            spent = timed(act, count)
+            seconds[what] += spent / count if turn else 0.0  # the first turn is a warm-up
+    milliseconds = {what: 1000 * total / turns for what, total in seconds.items()}
+    share = milliseconds["signals"] / milliseconds["step"] / config.train.log_every
+    return {"recipe": name, "threads": torch.get_num_threads(), "milliseconds": milliseconds, "share": share}
+
+
+def timed(act: Callable[[], object], count: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(count):
+        with fast_products(torch.device("cpu")):
+            act()
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=["digits", "mnist", "ring", "gaussian"])
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    available = torch.get_num_threads()
+    torch.set_flush_denormal(True)
+    found = []
+    for name in options.recipes:
+        torch.set_num_threads(available)
+        found.append(cost(name, options.turns))
+        step, signals = found[-1]["milliseconds"].values()
+        print(
+            f"{name:<10} step {step:6.2f} ms, signals {signals:6.2f} ms, {found[-1]['share']:.1%} of training",
+            flush=True,
+        )
+    if options.json:
+        options.json.write_text(json.dumps({"torch": torch.__version__, "recipes": found}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
