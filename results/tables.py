@@ -144,16 +144,16 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "table1": table1,
     "theory": theory,
 }
-NOTES: dict[str, Callable[[], str]] = {"table1": lambda: notes()}
 
 
 def table(name: str) -> str:
     head, *rows = TABLES[name]()
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + NOTES.get(name, str)()
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + (notes() if name == "table1" else "")
 
 
 def notes() -> str:
+    """What belongs under Table 1, a paragraph each."""
     return "".join(f"\n{note}\n" for note in adversarial.notes(read("table1.json")))
 
 

@@ -19,7 +19,7 @@ from advnets.evaluation.neighbours import matrices, nearest
 from advnets.reproduce import drawing
 from advnets.reproduce.artefact import Artefact, Budget, Plan
 from advnets.reproduce.curves import minutes
-from advnets.reproduce.runs import KEEP_EVERY, DivergenceError, lasting, of_faces, trained
+from advnets.reproduce.runs import KEEP_EVERY, DivergenceError, lasting, of_faces, run_of, trained
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 
@@ -109,7 +109,7 @@ def _draw_so_far(plan: Plan, wanted: dict[str, Config]) -> None:
     """Draw the runs that have a checkpoint, if any; errors are told, since an interruption is under way."""
     panels = []
     for recipe, config in wanted.items():
-        run = Run(plan.folder / "runs" / f"{config.recipe}-seed{config.seed}")
+        run = run_of(plan, config)
         if run.checkpoint_steps():
             with _telling(plan):
                 run.check_settings(config)

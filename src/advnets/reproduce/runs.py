@@ -55,13 +55,18 @@ def of_faces(file: Path | None = None) -> Config:
     return dataclasses.replace(base, recipe="faces" if file else "tfd", data=data)
 
 
+def run_of(plan: Plan, config: Config) -> Run:
+    """Return the run of a recipe and seed, plan.folder/runs/RECIPE-seedN, whether or not it has begun."""
+    return Run(plan.folder / "runs" / f"{config.recipe}-seed{config.seed}")
+
+
 def trained(plan: Plan, config: Config, data: DataSet) -> Run:
     """Train plan.folder/runs/RECIPE-seedN up to the configured steps, going on with what is there.
 
     Raises KeyboardInterrupt where training was stopped, with its checkpoint written, DivergenceError where it is not
     finite, and InputError where the folder holds a run with other settings.
     """
-    run = Run(plan.folder / "runs" / f"{config.recipe}-seed{config.seed}")
+    run = run_of(plan, config)
     if run.exists():
         run.check_settings(config)
         made = [0, *run.checkpoint_steps()][-1]
