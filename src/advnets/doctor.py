@@ -1,0 +1,378 @@
+"""Verdicts: what the lines of a run's log say about how its game is doing, free of torch.
+
+Samples that are unlike the data are no failure by themselves: every game begins with them. What counts is the pace. A
+signal that is far from good is judged by whether, going on as in the last lines, it would be good in the steps left.
+"""
+
+import functools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median
+from typing import Any
+
+from advnets.config import TrainConfig
+from advnets.errors import InputError
+from advnets.runs import Run
+
+UNIT = 100
+"""Updates of the busier player between two lines that count."""
+WINDOW = 8
+"""Lines that a verdict rests on."""
+GOOD = ("healthy", "learning")
+LASTING = ("stalled", "memorising")
+"""Bad verdicts that a smaller step does not mend."""
+
+_MOST = 2**28  # bytes of a log
+_LARGEST = 2.0**127  # of a number in it, larger ones of float32 are not finite
+_CHANCE = -math.log(4)  # V where D is ½ everywhere
+_BEGUN = 0.02  # V further from chance than this: D has begun to tell data from samples
+_FIRST_MARGIN = 0.1  # mean logit of data less that of samples at which it surely has
+
+Line = Mapping[str, Any]
+Signal = Callable[[Line], float | None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a game is doing: a name, the numbers that say so, and what to do."""
+
+    name: str
+    evidence: str
+    advice: str
+
+    @property
+    def bad(self) -> bool:
+        """Tell whether training has gone wrong."""
+        return self.name not in GOOD
+
+
+ADVICE = {
+    "healthy": "go on; samples and scores say when it is enough",
+    "learning": "go on; the samples are not like the data yet and come nearer",
+    "diverged": "start again, or from the last checkpoint, with a smaller --train.learning_rate; look for numbers in "
+    "the data that are none",
+    "dead-units": "start again with a smaller --train.learning_rate, or with --generator.hidden_biases nearer to 0",
+    "stalled": "raise --train.learning_rate, or train for more --train.steps",
+    "generator-ahead": "give D a larger --train.discriminator_learning_rate or more steps (--train.k), G fewer",
+    "saturated": "use the non-saturating loss (--train.minimax_weight 0 --train.non_saturating_weight 1), "
+    "or a slower D",
+    "discriminator-won": "give D a smaller --train.discriminator_learning_rate or fewer steps, or more dropout "
+    "(--discriminator.keep); look at the scale of the data",
+    "collapsed": "give G fewer or smaller steps beside D's (--train.generator_steps, "
+    "--train.discriminator_learning_rate); go back to a checkpoint from before",
+    "partly-collapsed": "give D more steps or a larger rate, and the noise more dimensions (--noise.dimension)",
+    "oscillating": "make --train.learning_rate smaller, or --train.momentum",
+    "memorising": "train on more examples, for fewer steps, or with smaller nets",
+}
+"""What to do, for each verdict."""
+
+
+def judge(lines: Sequence[Line], train: TrainConfig) -> Verdict | None:
+    """Say how a game is doing from all lines of its log so far, the newest last; None without a line with signals."""
+    if not lines or "signals" not in lines[-1]:
+        return None
+    history = History(_spaced(lines, train), train)
+    if verdict := _diverged(lines[-1]):
+        return verdict
+    for check in (_constant, _dead, _still, _waiting, *_PLAYING):
+        verdict = check(history)
+        if verdict:
+            return verdict
+    return _fine(history)
+
+
+def diverged() -> Verdict:
+    """The verdict on a run that ended because a number of it was not finite."""
+    return _verdict("diverged", "a loss or a weight is not finite")
+
+
+def read_log(run: Run) -> list[dict[str, Any]]:
+    """Read log.jsonl up to its last whole line; raises InputError for what is no line of a log."""
+    if not run.log.is_file():
+        return []
+    with run.log.open("rb") as file:
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise InputError(f"{run.log} is larger than {_MOST} bytes, allowed: a run's own log; restore it from a copy")
+    lines = []
+    for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            line = None
+        if not _is_line(line):
+            raise InputError(
+                f"{run.log} is damaged in line {number}, allowed: lines that training wrote; restore it from a copy"
+            )
+        lines.append(line)
+    return lines
+
+
+def _is_line(line: object) -> bool:
+    """Tell whether this is an object with the numbers that a verdict asks for."""
+    if not isinstance(line, dict) or type(line.get("step")) is not int or line["step"] < 0:
+        return False
+    signals = line.get("signals", {})
+    if not isinstance(signals, dict):
+        return False
+    values = [line["step"], line.get("value"), *signals.values()]
+    return all(value is None or (type(value) in (int, float) and abs(value) < _LARGEST) for value in values)
+
+
+def _spaced(lines: Sequence[Line], train: TrainConfig) -> list[Line]:
+    """Leave out lines too soon after another: how a game goes does not depend on how often it is logged."""
+    updates = max(train.k, train.generator_steps)
+    units = [line["step"] * updates // UNIT for line in lines]
+    return [line for i, line in enumerate(lines) if i == 0 or units[i] > units[i - 1]]
+
+
+@dataclass(frozen=True)
+class History:
+    """The lines of a log with what all checks ask of them."""
+
+    lines: Sequence[Line]
+    train: TrainConfig
+
+    @functools.cached_property
+    def begun(self) -> int | None:
+        """Index of the first line on which D tells data from samples."""
+        return next((i for i, line in enumerate(self.lines) if abs(line["value"] - _CHANCE) > _BEGUN), None)
+
+    @property
+    def played(self) -> int:
+        """Lines since then."""
+        return 0 if self.begun is None else len(self.lines) - self.begun
+
+    @property
+    def horizon(self) -> int:
+        """Steps that a signal has to get good in: those left, or half as many as were made if that is more."""
+        step = int(self.lines[-1]["step"])
+        return max(self.train.steps - step, step // 2)
+
+    def recent(self, signal: str | Signal, lines: int = WINDOW) -> list[float]:
+        """The signal on the last lines that have it."""
+        read = signal if callable(signal) else of(signal)
+        return [value for line in self.lines[-lines:] if (value := read(line)) is not None]
+
+    def middle(self, signal: str | Signal) -> float | None:
+        """Median of the signal over the window; None where it is not measured."""
+        values = self.recent(signal)
+        return median(values) if values else None
+
+    def arrives(self, signal: Signal, target: float) -> bool:
+        """Tell whether the signal, falling as it does, gets down to the target within the horizon."""
+        lines = self.lines[-max(WINDOW, 2 * self.played // 3) :]
+        points = [(line["step"], value) for line in lines if (value := signal(line)) is not None]
+        if len(points) < 4:
+            return False
+        half = len(points) // 2
+        (before, high), (after, low) = (map(fmean, zip(*part, strict=True)) for part in (points[:half], points[-half:]))
+        pace = (high - low) / (after - before)
+        return pace > 0 and (low - target) / pace <= self.horizon
+
+
+def of(name: str) -> Signal:
+    """Read one signal of a line."""
+    return lambda line: line["signals"].get(name) if line.get("signals") else None
+
+
+def _verdict(name: str, evidence: str) -> Verdict:
+    return Verdict(name, evidence, ADVICE[name])
+
+
+def _logarithm(name: str) -> Signal:
+    def read(line: Line) -> float | None:
+        value = of(name)(line)
+        return math.log(value) if value and value > 0 else None
+
+    return read
+
+
+def _narrowness(line: Line) -> float | None:
+    """How much less samples vary than the data, as a logarithm."""
+    spread = of("spread")(line)
+    return None if spread is None else -math.log(max(spread, 1e-9))
+
+
+def _distance(line: Line) -> float | None:
+    """How far samples are from data in spread and in nearness, whichever is worse, as a logarithm."""
+    narrow, near = _narrowness(line), of("nearness")(line)
+    return None if narrow is None else max(abs(narrow), math.log(near) if near and near > 0 else 0.0)
+
+
+def _diverged(line: Line) -> Verdict | None:
+    count = of("non_finite")(line)
+    if line["value"] is None or count:
+        return _verdict("diverged", f"the value of the game or {count or 0:,.0f} numbers of samples are not finite")
+    return None
+
+
+def _constant(history: History) -> Verdict | None:
+    if all(of("spread")(line) is None for line in history.lines):
+        return _verdict("collapsed", "all training examples are alike, so all samples will be")
+    return None
+
+
+def _dead(history: History) -> Verdict | None:
+    dead = history.recent("dead", 3)
+    if len(dead) == 3 and min(dead) >= 0.8:
+        return _verdict("dead-units", f"{dead[-1]:.0%} of G's rectifiers are 0 for every z")
+    return None
+
+
+def _still(history: History) -> Verdict | None:
+    for player, name in (("G", "g_update"), ("D", "d_update")):
+        moved = history.recent(name, 4)
+        if len(moved) == 4 and max(moved) == 0:
+            return _verdict("stalled", f"{player}'s weights do not change")
+    return None
+
+
+def _waiting(history: History) -> Verdict | None:
+    """Judge a game in which D still answers ½ everywhere: its margin grows like an exponential until it does not."""
+    if history.begun is not None or len(history.lines) < WINDOW:
+        return None
+    if 0.5 <= (history.middle("spread") or 0.0) <= 2:  # G is no worse than D knows
+        return None
+    margin = history.middle("margin") or 0.0
+    evidence = f"after {history.lines[-1]['step']:,} steps D answers ½ everywhere (margin {margin:.1g})"
+    reach = _logarithm_of_margin
+    if not history.arrives(lambda line: -reach(line), -math.log(_FIRST_MARGIN)):
+        return _verdict("stalled", f"{evidence}, and at this pace will for long")
+    return _verdict("learning", f"{evidence}, less and less so")
+
+
+def _logarithm_of_margin(line: Line) -> float:
+    return math.log(max(of("margin")(line) or 0.0, 1e-12))
+
+
+def _memorising(history: History) -> Verdict | None:
+    near, spread, gap = (history.middle(name) for name in ("nearness", "spread", "gap"))
+    if near is not None and spread is not None and near < 0.65 and spread > 0.3:
+        return _verdict(
+            "memorising", f"samples are {near:.2f} times as far from training examples as held-out ones are"
+        )
+    if gap is not None and gap >= 0.12:
+        return _verdict(
+            "memorising", f"D knows training examples by heart: D(x) is {gap:.2f} higher than on held-out ones"
+        )
+    return None
+
+
+def _generator_ahead(history: History) -> Verdict | None:
+    value, margin = median(history.recent(lambda line: line["value"])), history.middle("margin") or 0.0
+    if value < -1.6 or margin < -0.1:
+        return _verdict(
+            "generator-ahead",
+            f"D takes samples for data: value {value:.2f} where a coin has {_CHANCE:.2f}, margin {margin:.2g}",
+        )
+    return None
+
+
+def _discriminator_ahead(history: History) -> Verdict | None:
+    real, fake, rejected = (history.recent(name) for name in ("accuracy_real", "accuracy_fake", "rejected"))
+    sure = (
+        median(real) >= 0.85 and min(fake) >= 0.95 and (median(rejected) >= 0.5 or min(history.recent("margin")) >= 9)
+    )
+    if not sure:
+        return None
+    if _near(history):  # D is often this far ahead of a young G that catches up
+        values = history.recent(lambda line: line["value"], 2 * WINDOW)
+        if len(values) < 2 * WINDOW or median(values) < -0.04:
+            return None
+    elif history.arrives(_distance, math.log(2)):
+        return None
+    evidence = f"D is right about {median(real):.0%} of data and {median(fake):.0%} of samples, and G comes no nearer"
+    if history.train.minimax_weight and not history.train.non_saturating_weight:
+        slope, lost = history.middle("d_gradient") or 0.0, history.middle("g_gradient") or 0.0
+        return _verdict("saturated", f"{evidence}: its gradient is {slope:.1g} at the image, not {lost:.1g}")
+    return _verdict("discriminator-won", evidence)
+
+
+def _near(history: History) -> bool:
+    distance = history.middle(_distance)
+    return distance is not None and distance <= math.log(2)
+
+
+def _collapsed(history: History) -> Verdict | None:
+    spread, crowd = history.middle("spread"), history.middle("crowd")
+    if spread is not None and spread < 0.3 and not history.arrives(_narrowness, -math.log(0.5)):
+        evidence = f"two samples are {spread:.2g} times as far apart as two examples"
+        if _widening(history, spread):
+            return _verdict("stalled", f"{evidence}, and at this pace stay nearly so")
+        return _verdict("collapsed", f"{evidence}, and stay so")
+    varied = (history.middle("classes") or 0) >= 0.8  # samples of little contrast are near each other, and differ
+    if crowd is not None and crowd >= 0.5 and not varied and not history.arrives(_logarithm("crowd"), math.log(0.1)):
+        return _verdict("collapsed", f"{crowd:.0%} of samples are nearly one and the same")
+    return None
+
+
+def _widening(history: History, spread: float) -> bool:
+    """Tell whether samples vary about as much as they ever did, and more than when the game began."""
+    spreads = history.recent("spread", history.played)
+    return spread >= max(0.7 * max(spreads), 1.3 * fmean(spreads[:3]))
+
+
+def _partly_collapsed(history: History) -> Verdict | None:
+    crowd, classes, distance = (history.middle(name) for name in ("crowd", "classes", "class_distance"))
+    wide = history.middle("spread")
+    varied = (classes or 0) >= 0.8
+    if crowd is not None and crowd >= 0.3 and not varied and not history.arrives(_logarithm("crowd"), math.log(0.08)):
+        return _verdict("partly-collapsed", f"{crowd:.0%} of samples are nearly one and the same")
+    if classes is None or distance is None or wide is None or not 0.5 <= wide <= 1.5:
+        return None
+    few = (classes <= 0.3 and distance >= 0.6) or (history.played >= 40 and (classes <= 0.4 or distance > 0.6))
+    if few and not history.arrives(_logarithm("class_distance"), math.log(0.3)):
+        return _verdict(
+            "partly-collapsed",
+            f"samples are in {classes:.0%} of the classes, and {distance:.0%} of them are in too full ones",
+        )
+    return None
+
+
+def _oscillating(history: History) -> Verdict | None:
+    values = history.recent(lambda line: line["value"])
+    swings = [after - before for before, after in pairwise(values)]
+    turns = sum(one * other < 0 for one, other in pairwise(swings))
+    size = median(map(abs, swings)) if swings else 0.0
+    if size >= 0.3 and turns >= len(swings) / 2:
+        return _verdict("oscillating", f"the value of the game swings by {size:.2f} from line to line")
+    return None
+
+
+def _slow(history: History) -> Verdict | None:
+    spread = history.middle("spread")
+    least = 0.3 if (history.middle("classes") or 0) >= 0.8 else 0.5  # samples of little contrast may still differ
+    if spread is None or least <= spread <= 2 or history.arrives(_distance, math.log(2)):
+        return None
+    return _verdict("stalled", f"samples are unlike the data (spread {spread:.2g}) and at this pace stay so")
+
+
+def _patient(check: Callable[[History], Verdict | None], lines: int) -> Callable[[History], Verdict | None]:
+    return lambda history: check(history) if history.played >= lines else None
+
+
+_PLAYING = (
+    _patient(_generator_ahead, WINDOW),
+    _patient(_memorising, WINDOW),
+    _patient(_discriminator_ahead, WINDOW),
+    _patient(_collapsed, WINDOW + 4),
+    _patient(_oscillating, 2 * WINDOW),
+    _patient(_partly_collapsed, WINDOW + 4),
+    _patient(_slow, WINDOW + 4),
+)
+
+
+def _fine(history: History) -> Verdict:
+    spread, classes = history.middle("spread"), history.middle("classes")
+    if history.played < WINDOW or spread is None:
+        return _verdict("learning", f"the game has begun {history.played} lines ago")
+    evidence = f"samples vary {spread:.2f} times as much as the data"
+    varied = 0.7 <= spread <= 1.4 and (classes is None or classes >= 0.9)
+    told = min(median(history.recent("accuracy_real")), median(history.recent("accuracy_fake")))
+    if varied and told < 0.9:
+        return _verdict("healthy", f"{evidence}, and D is right about {told:.0%} of the harder kind")
+    return _verdict("learning", evidence)

@@ -1,0 +1,191 @@
+"""Verdicts follow from the lines of a log alone; each is told from a game that goes well by its own signals."""
+
+import dataclasses
+import json
+import math
+
+import hypothesis
+import pytest
+
+from advnets import doctor
+from advnets.config import TrainConfig
+from advnets.errors import InputError
+from advnets.runs import Run
+
+TRAIN = TrainConfig(steps=10_000)
+WELL = {
+    "accuracy_real": 0.7,
+    "accuracy_fake": 0.75,
+    "margin": 1.0,
+    "rejected": 0.0,
+    "gap": 0.0,
+    "d_gradient": 1.0,
+    "g_gradient": 2.0,
+    "spread": 0.98,
+    "repeated": 0.05,
+    "crowd": 0.02,
+    "nearness": 1.1,
+    "classes": 1.0,
+    "class_distance": 0.1,
+    "dead": 0.1,
+    "g_weights": 50.0,
+    "g_update": 1e-3,
+    "d_weights": 20.0,
+    "d_update": 3e-3,
+    "non_finite": 0.0,
+}
+CHANCE = -math.log(4)
+
+
+def log(count=20, value=-1.2, every=100, **signals):
+    """Lines of a log; a signal is a number or a function of the line's index."""
+
+    def at(what, index):
+        return what(index) if callable(what) else what
+
+    return [
+        {
+            "step": every * (index + 1),
+            "value": at(value, index),
+            "signals": WELL | {name: at(what, index) for name, what in signals.items()},
+        }
+        for index in range(count)
+    ]
+
+
+SURE = {"accuracy_real": 0.99, "accuracy_fake": 1.0, "margin": 15.0, "rejected": 0.9}
+GAMES = {
+    "healthy": log(),
+    "learning": log(value=-0.5, accuracy_fake=1.0, accuracy_real=0.95, spread=lambda i: 0.1 + 0.04 * i),
+    "diverged": [*log(), {**log(1)[0], "step": 2100, "value": None}],
+    "dead-units": log(dead=0.95),
+    "stalled": log(value=CHANCE, margin=1e-5, spread=0.01),
+    "generator-ahead": log(value=-3.0, margin=-2.0),
+    "discriminator-won": log(value=-0.01, **SURE, spread=0.1, nearness=3.0),
+    "collapsed": log(spread=lambda i: max(0.9 - 0.1 * i, 0.02), crowd=lambda i: min(0.1 * i + 0.02, 1.0), classes=0.1),
+    "partly-collapsed": log(classes=0.25, class_distance=0.7),
+    "oscillating": log(value=lambda i: -1.2 + 0.4 * (-1) ** i),
+    "memorising": log(nearness=0.3),
+}
+
+
+@pytest.mark.parametrize("name", GAMES)
+def test_each_verdict_has_its_game(name):
+    verdict = doctor.judge(GAMES[name], TRAIN)
+    assert verdict.name == name, verdict
+    assert verdict.bad == (name not in doctor.GOOD)
+    assert verdict.evidence and verdict.advice == doctor.ADVICE[name]
+
+
+def test_saturated_is_what_a_lost_minimax_game_is():
+    train = dataclasses.replace(TRAIN, minimax_weight=1.0, non_saturating_weight=0.0)
+    verdict = doctor.judge(log(value=-0.01, **SURE, spread=0.1, d_gradient=1e-6), train)
+    assert verdict.name == "saturated"
+    assert "1e-06 at the image, not 2" in verdict.evidence
+
+
+def test_every_verdict_has_advice_and_a_test():
+    assert set(GAMES) | {"saturated"} == set(doctor.ADVICE)
+
+
+def test_nothing_is_said_without_signals():
+    assert doctor.judge([], TRAIN) is None
+    assert doctor.judge([{"step": 100, "value": -1.2}], TRAIN) is None
+
+
+@pytest.mark.parametrize("name", sorted(set(GAMES) - {"diverged", "learning", "stalled"}))
+def test_a_verdict_does_not_depend_on_how_often_the_game_is_logged(name):
+    game = GAMES[name]
+    often = [{**line, "step": line["step"] - early} for line in game for early in (75, 50, 25, 0)]
+    assert doctor.judge(often, TRAIN).name == name
+
+
+@pytest.mark.parametrize("lines", range(1, doctor.WINDOW))
+def test_a_young_game_is_given_time(lines):
+    for name in ("discriminator-won", "collapsed", "partly-collapsed", "oscillating", "generator-ahead", "stalled"):
+        assert doctor.judge(GAMES[name][:lines], TRAIN).name in doctor.GOOD
+
+
+def test_samples_far_from_the_data_are_judged_by_their_pace():
+    def game(pace):
+        return log(value=-0.3, **SURE, spread=1.0, nearness=lambda i: math.exp(2.5 - pace * i), count=12)
+
+    assert doctor.judge(game(0.01), dataclasses.replace(TRAIN, steps=100_000)).name == "learning"
+    assert doctor.judge(game(0.01), dataclasses.replace(TRAIN, steps=2_000)).name == "discriminator-won"
+    assert doctor.judge(game(-0.01), dataclasses.replace(TRAIN, steps=100_000)).name == "discriminator-won"
+
+
+def test_a_margin_that_grows_like_an_exponential_is_waited_for_and_one_that_does_not_is_not():
+    growing = log(12, value=CHANCE, margin=lambda i: 1e-5 * 1.5**i, spread=0.01)
+    assert doctor.judge(growing, TRAIN).name == "learning"
+    slowly = log(12, value=CHANCE, margin=lambda i: 1e-5 * 1.05**i, spread=0.01)
+    assert doctor.judge(slowly, dataclasses.replace(TRAIN, steps=100_000)).name == "learning"
+    assert doctor.judge(slowly, dataclasses.replace(TRAIN, steps=5_000)).name == "stalled"
+    assert doctor.judge(log(12, value=CHANCE, margin=1e-5, spread=0.01), TRAIN).name == "stalled"
+
+
+def test_where_samples_are_like_the_data_a_d_that_answers_one_half_is_no_failure():
+    assert doctor.judge(log(12, value=CHANCE, margin=1e-5), TRAIN).name == "learning"
+
+
+def test_a_run_that_ends_young_is_not_blamed_for_it():
+    growing = log(12, value=CHANCE, margin=lambda i: 1e-4 * 3.0**i, spread=0.01)
+    assert doctor.judge(growing, dataclasses.replace(TRAIN, steps=1_200)).name == "learning"
+
+
+def test_a_player_whose_weights_never_change_is_told_at_once():
+    assert "D's weights" in doctor.judge(log(4, d_update=0.0), TRAIN).evidence
+    assert "G's weights" in doctor.judge(log(4, g_update=0.0), TRAIN).evidence
+
+
+def test_signals_that_cannot_be_measured_are_no_signs():
+    nothing = log(count=20, **dict.fromkeys(("nearness", "classes", "class_distance", "dead", "g_update", "d_update")))
+    assert doctor.judge(nothing, TRAIN).name == "healthy"
+
+
+def test_the_log_is_read_up_to_its_last_whole_line(tmp_path):
+    run, lines = Run(tmp_path), log(3)
+    assert doctor.read_log(run) == []
+    run.log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 4')
+    assert doctor.read_log(run) == lines
+
+
+@hypothesis.given(
+    hypothesis.strategies.lists(
+        hypothesis.strategies.dictionaries(
+            hypothesis.strategies.sampled_from(sorted(WELL)),
+            hypothesis.strategies.none() | hypothesis.strategies.floats(-1e38, 1e38, allow_subnormal=False),
+        ),
+        max_size=30,
+    ),
+    hypothesis.strategies.floats(-1e38, 1e38, allow_subnormal=False),
+)
+def test_no_numbers_break_the_judge(signals, value):
+    lines = [{"step": 100 * i, "value": value, "signals": one} for i, one in enumerate(signals)]
+    verdict = doctor.judge(lines, TRAIN)
+    assert (verdict is None) == (not lines)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "[]",
+        "null",
+        "{",
+        '{"step": "1", "value": 0}',
+        '{"step": -1, "value": 0}',
+        '{"step": 1, "value": "x"}',
+        '{"step": 1, "value": NaN}',
+        '{"step": 1, "value": 1e999}',
+        '{"step": 1, "value": 1' + 400 * "0" + "}",
+        '{"step": 1, "value": 0, "signals": 3}',
+        '{"step": 1, "value": 0, "signals": {"margin": []}}',
+        "[" * 100_000,
+        "\xff",
+    ],
+)
+def test_a_damaged_log_is_one_clear_line(tmp_path, damage):
+    run = Run(tmp_path)
+    run.log.write_text(json.dumps(log(1)[0]) + "\n" + damage + "\n", encoding="latin-1")
+    with pytest.raises(InputError, match="is damaged in line 2, allowed: lines that training wrote; restore"):
+        doctor.read_log(run)
