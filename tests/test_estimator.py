@@ -1,6 +1,7 @@
 """The scikit-learn estimator: scikit-learn's own checks, units and layouts, exact continuation, and no half states."""
 
 import copy
+import dataclasses
 import gc
 import json
 import pickle
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -23,6 +24,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from advnets import AdversarialNets, estimator
 from advnets.config import Config, TrainConfig
 from advnets.data.dataset import Scaling
+from advnets.doctor import Verdict
 from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation.parzen import ParzenWindow
 from advnets.runs import Run
@@ -78,6 +80,16 @@ def interrupted_at(step: int, monkeypatch) -> None:
         return False
 
     monkeypatch.setattr(estimator, "train", lambda *given, **named: train(*given, **named, stop=stop))
+
+
+def test_a_bad_verdict_is_a_warning(monkeypatch):
+    bad = Verdict("collapsed", "all samples are alike", "begin again")
+    train = estimator.train
+    judged = lambda *given, **named: dataclasses.replace(train(*given, **named), verdict=bad)  # noqa: E731
+    monkeypatch.setattr(estimator, "train", judged)
+    with pytest.warns(ConvergenceWarning, match="collapsed: all samples are alike; begin again") as caught:
+        nets().fit(images())
+    assert caught[0].filename == __file__
 
 
 # What scikit-learn asks of estimators
@@ -527,7 +539,7 @@ def test_a_run_in_a_folder_of_ones_own_survives_ctrl_c_and_goes_on_exactly(monke
         interrupted_at(13, patch)
         with pytest.raises(KeyboardInterrupt):
             nets(steps=20, settings=settings).fit(x, out=tmp_path / "run")
-    assert Run(tmp_path / "run").status() == {"step": 10, "state": "interrupted", "verdict": None}
+    assert Run(tmp_path / "run").status().items() >= {"step": 10, "state": "interrupted"}.items()
     half = AdversarialNets.load(tmp_path / "run")
     assert half.n_steps_ == 10
     assert half.sample(2).shape == (2, 5, 6)

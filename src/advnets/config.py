@@ -11,12 +11,13 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from advnets.errors import InputError
 
 _EVERY = ("train.sample_every", "train.checkpoint_every", "train.keep_every", "train.validate_every")
-FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.device")
+FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "train.device")
 ADDED: dict[str, Any] = {
     "train.validate_every": 0,
     "train.keep_every": 0,
     "train.generator_steps": 1,
     "train.signals": "off",
+    "train.on_bad": "warn",
 }
 """Settings that older runs do not hold, with what these did."""
 
@@ -188,6 +189,8 @@ class TrainConfig:
     """Steps between lines of log.jsonl."""
     signals: Literal["on", "off"] = "on"
     """Whether every line of the log measures how the game is doing."""
+    on_bad: Literal["warn", "stop", "rollback"] = "warn"
+    """After a bad verdict: say so; stop; or go back to the last checkpoint that was well, with half the step size."""
     sample_every: int = 1000
     """Steps between sample grids."""
     checkpoint_every: int = 1000
@@ -370,6 +373,8 @@ def _check_together(config: Config) -> None:
             "--train.minimax_weight and --train.non_saturating_weight are both 0, allowed: at least one above 0; "
             "set --train.non_saturating_weight 1"
         )
+    if train.on_bad != "warn" and train.signals == "off":
+        raise InputError(f"--train.on_bad is {train.on_bad}, allowed without signals: warn; set --train.signals on")
     if train.mode == "released" and train.k != 1:
         raise InputError(f"--train.k is {train.k}, allowed in released mode: 1; for k updates add --mode paper")
     if train.mode == "released" and train.generator_steps != 1:

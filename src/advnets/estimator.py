@@ -7,6 +7,7 @@ import math
 import shutil
 import tempfile
 import textwrap
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral, Real
@@ -16,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -299,6 +301,9 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
             if outcome.state == "diverged":
                 fix = f'set "train.learning_rate" below {config.train.learning_rate:g}'
                 raise InputError(f"a loss or weight diverged at step {outcome.step}, allowed: finite ones; {fix}")
+            if outcome.verdict and outcome.verdict.bad:
+                what = f"{outcome.verdict.name}: {outcome.verdict.evidence}; {outcome.verdict.advice}"
+                warnings.warn(what, ConvergenceWarning, stacklevel=3)
             points = data.scaling.undo(data.validation.x[:_POINTS])
             self._adopt(run, points.reshape(len(points), -1))
             if out is not None:

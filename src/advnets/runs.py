@@ -4,6 +4,7 @@ RUN/config.json          every resolved value, seed, versions, fingerprint of th
 RUN/log.jsonl            one line per logged step: the same bits however often the run was interrupted
 RUN/timing.jsonl         seconds per step, which are never the same twice
 RUN/validation.jsonl     validation likelihoods, where the run takes them
+RUN/rollbacks.json       where the run went back to an earlier checkpoint, and why
 RUN/status.json          step, state, verdict
 RUN/checkpoints/step-N/  safetensors files, state.json, and SHA256SUMS over all of them
 RUN/samples/step-N.png   grids of samples
@@ -237,8 +238,14 @@ class Run:
     def _drop_old_checkpoints(self, keep_every: int) -> None:
         best = self.best_step()
         for step in self.checkpoint_steps()[:-KEPT_CHECKPOINTS]:
-            if step != best and not (keep_every and step % keep_every == 0):
+            if step not in (0, best) and not (keep_every and step % keep_every == 0):
                 shutil.rmtree(self.checkpoint(step), ignore_errors=True)
+
+    def drop_checkpoints_after(self, step: int) -> None:
+        """Remove newer checkpoints than that of a step, the newest first."""
+        for later in reversed(self.checkpoint_steps()):
+            if later > step:
+                shutil.rmtree(self.checkpoint(later), ignore_errors=True)
 
     def verified_checkpoint(self, step: int | None = None) -> Path | None:
         """Return the folder of a checkpoint (the last by default) after checking its checksums; None if there is none.

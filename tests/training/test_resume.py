@@ -43,7 +43,7 @@ def test_interrupted_and_resumed_equals_straight_through(tmp_path, mode, optimis
     whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
     assert train(config, data(), whole).state == "finished"
     assert train(config, data(), parts, stop=stop_after(cut)).state == "interrupted"
-    assert parts.status() == {"step": cut, "state": "interrupted", "verdict": None}
+    assert parts.status().items() >= {"step": cut, "state": "interrupted"}.items()
     assert train(config, data(), parts, resume=True).state == "finished"
     assert bits(whole) == bits(parts)
 
@@ -147,7 +147,7 @@ def test_divergence_stops_the_run_and_keeps_the_last_finite_checkpoint(tmp_path)
     config = tiny(steps=300, learning_rate=1e18, checkpoint_every=1, log_every=1)
     outcome = train(config, data(), run)
     assert outcome.state == "diverged"
-    assert run.status() == {"step": outcome.step, "state": "diverged", "verdict": "diverged"}
+    assert run.status().items() >= {"step": outcome.step, "state": "diverged", "verdict": "diverged"}.items()
     assert all(step < outcome.step for step in run.checkpoint_steps())
     from advnets.sampling import load_sampler
 

@@ -25,9 +25,33 @@ def showing(run: Run, opening: Sequence[str] = ()) -> Iterator[Show]:
             if not shown:
                 print(*opening, introduction(run.path, run.read()), sep="\n", file=sys.stderr)
                 shown.append(stack.enter_context(_bar(progress)) if sys.stderr.isatty() else _Lines(progress))
+            tell(progress)
             shown[0](progress)
 
+        tell = _Verdicts()
         yield report
+
+
+class _Verdicts:
+    """Says a bad verdict in a line when it is new, and where training went back to."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.rollback:
+            at, to = progress.rollback["at"], progress.rollback["to"]
+            say(f"step {at:,}: {progress.rollback['verdict']}; going back to step {to:,} with half the learning rates")
+        if progress.verdict is None or progress.verdict.name == self.last:
+            return
+        verdict, self.last = progress.verdict, progress.verdict.name
+        if verdict.bad:
+            say(f"step {progress.step:,}: {verdict.name}: {verdict.evidence}; {verdict.advice}")
+
+
+def say(text: str) -> None:
+    """Print a line on stderr."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def introduction(folder: object, content: Mapping[str, Any]) -> str:
@@ -53,10 +77,12 @@ class _Speed:
         return (progress.step - self.step) / max(time.monotonic() - self.started, 1e-9)
 
 
-def _measures(measures: Mapping[str, float]) -> str:
+def _measures(progress: Progress) -> str:
+    measures = progress.measures or {}
     return (
         f"loss D {measures['discriminator_loss']:.3f} G {measures['generator_loss']:.3f}  "
         f"D(x) {measures['d_real']:.2f}  D(G(z)) {measures['d_fake']:.2f}"
+        + (f"  {progress.verdict.name}" if progress.verdict else "")
     )
 
 
@@ -69,7 +95,7 @@ class _Lines:
 
     def __call__(self, progress: Progress) -> None:
         if progress.measures:
-            self.text = f", {_measures(progress.measures)}"
+            self.text = f", {_measures(progress)}"
         waited = time.monotonic() - self.printed
         far = progress.step - self.step >= _LINE_SHARE * progress.steps
         if waited < _LINE_SECONDS or (not far and waited < _LONGEST_SECONDS):
@@ -105,7 +131,7 @@ def _bar(first: Progress) -> Iterator[Show]:
         def show(progress: Progress) -> None:
             nonlocal shown
             if progress.measures:
-                bar.update(task, measures=_measures(progress.measures))
+                bar.update(task, measures=_measures(progress))
             if progress.step == progress.steps or time.monotonic() - shown >= _BAR_SECONDS:
                 bar.update(task, completed=progress.step, speed=f"{speed(progress):.4g} steps/s")
                 shown = time.monotonic()

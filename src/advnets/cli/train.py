@@ -91,7 +91,7 @@ def _is_finished(config: Config, target: Run) -> bool:
 def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:
     steps = config.train.steps
     if as_json:
-        emit(_result(target, "finished", steps, 0.0))
+        emit(_result(target, steps, 0.0))
     else:
         print(f"{target.path} is finished at step {steps}; for more: {_resume_command(target)} --steps {2 * steps}")
     return DONE
@@ -110,7 +110,7 @@ def _train(config: Config, data: DataSet, target: Run, arguments: settings.Argum
     status = _conclude(config, target, outcome, interrupted, as_json=arguments.json)
     evaluation = _evaluate(data, target) if arguments.evaluate and outcome.state == "finished" else None
     if arguments.json:
-        emit({**_result(target, outcome.state, outcome.step, outcome.seconds), "evaluation": evaluation})
+        emit({**_result(target, outcome.step, outcome.seconds), "evaluation": evaluation})
     elif evaluation:
         print(_score(evaluation))
     return status
@@ -149,12 +149,21 @@ def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int,
         case "diverged":
             print(_divergence(config, target, outcome.step), file=sys.stderr)
             return BAD_ANSWER
+        case "interrupted" if _stopped_by_doctor(config, outcome):
+            verdict = outcome.verdict
+            assert verdict is not None  # it was what stopped the run
+            print(
+                f"stopped at step {outcome.step}, checkpoint written, because {verdict.name}: {verdict.evidence}; "
+                f"{verdict.advice}; to go on all the same: {_resume_command(target)} --train.on_bad warn",
+                file=sys.stderr,
+            )
+            return BAD_ANSWER
         case "interrupted":
             print(f"stopped at step {outcome.step}, checkpoint written; to go on: {_resume_command(target)}", file=out)
             return interrupted
     folder = shlex.quote(str(target.path))
     print(
-        f"finished at step {outcome.step} after {outcome.seconds:.1f} s\n"
+        f"finished at step {outcome.step} after {outcome.seconds:.1f} s{_judged(outcome)}\n"
         f"  run      {target.path}\n"
         f"  samples  {target.path / 'samples.png'}\n"
         f"  next     advnets sample {folder} --n 64\n"
@@ -163,6 +172,15 @@ def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int,
         file=out,
     )
     return DONE
+
+
+def _judged(outcome: "Outcome") -> str:
+    verdict = outcome.verdict
+    return f", {verdict.name}: {verdict.evidence}" if verdict else ""
+
+
+def _stopped_by_doctor(config: Config, outcome: "Outcome") -> bool:
+    return config.train.on_bad != "warn" and outcome.verdict is not None and outcome.verdict.bad
 
 
 def _divergence(config: Config, target: Run, step: int) -> str:
@@ -177,14 +195,14 @@ def _divergence(config: Config, target: Run, step: int) -> str:
     )
 
 
-def _result(target: Run, state: str, steps: int, seconds: float) -> dict[str, Any]:
-    verdict = "diverged" if state == "diverged" else None
+def _result(target: Run, steps: int, seconds: float) -> dict[str, Any]:
+    status = target.status()
     return {
         "run": str(target.path),
-        "state": state,
+        "state": status.get("state"),
         "steps": steps,
         "seconds": round(seconds, 3),
-        "verdict": verdict,
+        "verdict": status.get("verdict"),
         "evaluation": None,
     }
 

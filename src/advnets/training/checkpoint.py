@@ -53,7 +53,7 @@ def read_counts(folder: Path) -> dict[str, int]:
 
 
 def restore(game: Game, folder: Path) -> None:
-    """Bring a freshly built game of the right stage to the state that `save` wrote."""
+    """Bring a game of the right stage to the state that `save` wrote."""
     for name, net in nets(game).items():
         load_net(net, folder / f"{name}.safetensors")
     for name, player in (("generator", game.generator), ("discriminator", game.discriminator)):
@@ -87,6 +87,7 @@ def _optimiser_tensors(optimiser: Optimizer, net: nn.Module) -> dict[str, Tensor
 
 def _load_optimiser(optimiser: Optimizer, net: nn.Module, tensors: dict[str, Tensor]) -> None:
     parameters = dict(net.named_parameters())
+    optimiser.state.clear()  # of a game that is rolled back
     for key, tensor in tensors.items():
         name, _, role = key.rpartition("/")
         optimiser.state[parameters[name]][role] = tensor.to(parameters[name].device, copy=True)

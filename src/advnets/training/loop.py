@@ -14,9 +14,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from advnets import pictures, sampling
+from advnets import doctor, pictures, sampling
 from advnets.config import Config, check
 from advnets.data.dataset import DataSet
+from advnets.doctor import Verdict
 from advnets.errors import InputError
 from advnets.recipes import parameter_counts
 from advnets.runs import Run, reporting
@@ -26,6 +27,7 @@ from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.processor import faithful, fast_products, keep_memory
 from advnets.training.signals import Probe, new_probe, take
 from advnets.training.step import paper_step, released_step
+from advnets.training.watch import Watch, new_watch, roll_back, rollbacks, slow
 
 Validate = Callable[[nn.Module], float]
 """Scores a generator on validation data; more is better."""
@@ -36,11 +38,14 @@ _SMALL = 1_000_000  # parameters of both nets, under which a second thread does 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is after a step; `measures` on logged steps only."""
+    """Where a run is after a step; `measures` on logged steps only, `verdict` from the first of these on."""
 
     step: int
     steps: int
     measures: dict[str, float] | None = None
+    verdict: Verdict | None = None
+    rollback: dict[str, Any] | None = None
+    """What was just gone back from and to: at, verdict, to."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Outcome:
     state: str
     step: int
     seconds: float
+    verdict: Verdict | None = None
 
 
 def train(
@@ -66,18 +72,18 @@ def train(
 
     Every `config.train.validate_every` steps `validate` scores the generator, the averaged one where there is one, and
     the checkpoint of the best score is kept (advnets.evaluation.likelihood.validator makes such a function).
-    Ends early, with a checkpoint, once `stop` is true; as diverged once a loss or a weight is not finite, with the last
-    finite checkpoint kept. Raises InputError for settings that do not fit the data or the run, and for a disk that
-    refuses.
+    Ends early, with a checkpoint, once `stop` is true or a verdict is bad and `config.train.on_bad` says so; as
+    diverged once a loss or a weight is not finite, with the last finite checkpoint kept.
+    Raises InputError for settings that do not fit the data or the run, and for a disk that refuses.
     """
     started = time.perf_counter()
     before = torch.get_num_threads()
     torch.set_num_threads(threads(config, data.shape))
     try:
-        state, step = _train(config, data, run, resume, stop, report, _required(config, validate))
+        state, step, verdict = _train(config, data, run, resume, stop, report, _required(config, validate))
     finally:
         torch.set_num_threads(before)
-    return Outcome(state, step, time.perf_counter() - started)
+    return Outcome(state, step, time.perf_counter() - started, verdict)
 
 
 def threads(config: Config, shape: tuple[int, ...]) -> int:
@@ -96,7 +102,7 @@ def _train(
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
     validate: Validate,
-) -> tuple[str, int]:
+) -> tuple[str, int, Verdict | None]:
     check_device(config)
     torch.set_flush_denormal(True)  # denormals in the velocities of dead units more than halve the speed
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
@@ -113,16 +119,19 @@ def _train(
             _check_data(run, data)
             run.adopt(config)
             game = _resumed(game, run, data, mean, fabric)
-        run.write_status(game.step, "running", None)
+        watch = new_watch(run, config.train)
+        run.write_status(game.step, "running", **watch.told())
         state = "interrupted"
         try:
-            state = _play(game, batches, data, run, stop, report, validate)
+            state = _play(game, batches, data, run, watch, stop, report, validate)
         except BaseException:
             with contextlib.suppress(InputError):  # the error under way, such as a full disk, is the one to show
-                run.write_status([0, *run.checkpoint_steps()][-1], state, None)
+                run.write_status([0, *run.checkpoint_steps()][-1], state, **watch.told())
             raise
-        run.write_status(game.step, state, "diverged" if state == "diverged" else None)
-    return state, game.step
+        if state == "diverged":
+            watch.verdict = doctor.diverged()
+        run.write_status(game.step, state, **watch.told())
+    return state, game.step, watch.verdict
 
 
 def _play(
@@ -130,6 +139,7 @@ def _play(
     batches: Batches,
     data: DataSet,
     run: Run,
+    watch: Watch,
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
     validate: Validate,
@@ -138,43 +148,65 @@ def _play(
     train, second, device = game.config.train, game.config.second_stage, game.random.device
     move = paper_step if train.mode == "paper" else released_step
     probe = new_probe(game, data) if train.signals == "on" else None
-    since, made = time.perf_counter(), 0
+    since, played = time.perf_counter(), 0
     ending = game.step >= train.steps
+    if train.on_bad == "rollback" and not run.checkpoint_steps():
+        _save(game, run, watch)  # to go back to
     while not ending:
         if second and game.stage == 1 and game.step == second.after:
             second_stage(game, second, data.shape)
+            slow(game, len(rollbacks(run)))
         with fast_products(device):
             move(game, batches)
         game.step += 1
-        made += 1
+        played += 1
         ending = game.step >= train.steps or stop()
         measures = None
         if game.step % train.log_every == 0:
-            measures = _log(game, batches, run, probe)
-            _time(game, run, time.perf_counter() - since, made)
-            since, made = time.perf_counter(), 0
-            if not all(map(math.isfinite, measures.values())):
+            measures, line = _log(game, batches, run, probe)
+            _time(game, run, time.perf_counter() - since, played)
+            since, played = time.perf_counter(), 0
+            watch.see(line)
+            finite = all(map(math.isfinite, measures.values()))
+            if (watch.acts or not finite) and roll_back(game, run, watch):
+                report(Progress(game.step, train.steps, rollback=rollbacks(run)[-1]))
+                ending = False
+                continue
+            if not finite:
                 return "diverged"
-        report(Progress(game.step, train.steps, measures))
-        saving, drawing = (ending or game.step % every == 0 for every in (train.checkpoint_every, train.sample_every))
-        saving = saving or (train.keep_every > 0 and game.step % train.keep_every == 0)
-        scoring = train.validate_every > 0 and game.step % train.validate_every == 0
+            ending = ending or watch.acts
+        report(Progress(game.step, train.steps, measures, watch.verdict))
         paused = time.perf_counter()
-        if (saving or drawing or scoring) and not checkpoint.is_finite(game):
+        if not _keep(game, data, run, watch, validate, ending=ending):
             return "diverged"
-        if scoring:
-            run.append(run.validation, {"step": game.step, "nats": validate(_shown(game))})
-            saving = saving or run.best_step() == game.step
-        if saving:
-            with run.writing_checkpoint(game.step, train.keep_every) as folder:
-                checkpoint.save(game, folder, run.flush_log())
-            run.write_status(game.step, "running", None)
-        if drawing:
-            _picture(game, data, run)
         since += time.perf_counter() - paused
     if not _picture_file(run, game.step).exists():  # killed between the last checkpoint and its picture
         _picture(game, data, run)
     return "finished" if game.step >= train.steps else "interrupted"
+
+
+def _keep(game: Game, data: DataSet, run: Run, watch: Watch, validate: Validate, *, ending: bool) -> bool:
+    """Write the checkpoint, the picture and the score that are due at this step; False where a weight is not finite."""
+    train = game.config.train
+    saving, drawing = (ending or game.step % every == 0 for every in (train.checkpoint_every, train.sample_every))
+    saving = saving or (train.keep_every > 0 and game.step % train.keep_every == 0)
+    scoring = train.validate_every > 0 and game.step % train.validate_every == 0
+    if (saving or drawing or scoring) and not checkpoint.is_finite(game):
+        return False
+    if scoring:
+        run.append(run.validation, {"step": game.step, "nats": validate(_shown(game))})
+        saving = saving or run.best_step() == game.step
+    if saving:
+        _save(game, run, watch)
+    if drawing:
+        _picture(game, data, run)
+    return True
+
+
+def _save(game: Game, run: Run, watch: Watch) -> None:
+    with run.writing_checkpoint(game.step, game.config.train.keep_every) as folder:
+        checkpoint.save(game, folder, run.flush_log())
+    run.write_status(game.step, "running", **watch.told())
 
 
 def check_device(config: Config) -> None:
@@ -223,22 +255,23 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
     if counts["stage"] == 2:
         game = new_game(game.config, data.shape, mean, fabric, stage=2)
     checkpoint.restore(game, folder)
+    slow(game, len(rollbacks(run)))
     run.cut_log(counts["log_bytes"])
     run.cut_validations(game.step)
     return game
 
 
-def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> dict[str, float]:
-    """Append the means since the last line to log.jsonl and return them; rates are those of the step just made."""
+def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> tuple[dict[str, float], dict[str, Any]]:
+    """Append the means since the last line to log.jsonl; return them and the line. Rates are of the step just made."""
     train, player = game.config.train, game.discriminator
-    made = game.stage_step - 1
-    epoch = made * train.k // batches.per_epoch + 1
+    before = game.stage_step - 1
+    epoch = before * train.k // batches.per_epoch + 1
     measures = dict(zip(MEASURES, (game.sums / game.summed).tolist(), strict=True))
-    line = {
+    line: dict[str, Any] = {
         "step": game.step,
         "epoch": epoch,
-        "learning_rate": schedules.learning_rate(train, game.generator.initial_rate, made),
-        "discriminator_learning_rate": schedules.learning_rate(train, player.initial_rate, made),
+        "learning_rate": schedules.learning_rate(train, game.generator.initial_rate, before),
+        "discriminator_learning_rate": schedules.learning_rate(train, player.initial_rate, before),
         "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
         **{name: mean if math.isfinite(mean) else None for name, mean in measures.items()},
     }
@@ -248,7 +281,7 @@ def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> dict[st
     run.append(run.log, line)
     game.sums.zero_()
     game.summed = 0
-    return measures
+    return measures, line
 
 
 def _time(game: Game, run: Run, seconds: float, steps: int) -> None:

@@ -1,0 +1,116 @@
+"""What a run knows of its own verdicts, and the way back to where it was well."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from advnets import doctor
+from advnets.config import TrainConfig
+from advnets.errors import InputError
+from advnets.runs import Run, read_json, reporting, write_json
+from advnets.training import checkpoint
+from advnets.training.game import Game
+
+ROLLBACKS = 6
+"""Most rollbacks of a run; the next bad verdict ends it."""
+_STEPS = {"at", "verdict", "to"}
+
+
+@dataclass
+class Watch:
+    """The lines of a run's log, with the verdict on them."""
+
+    train: TrainConfig
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    verdict: doctor.Verdict | None = None
+
+    def see(self, line: dict[str, Any]) -> None:
+        """Judge anew with one more line."""
+        self.lines.append(line)
+        self.verdict = doctor.judge(self.lines, self.train)
+
+    @property
+    def acts(self) -> bool:
+        """Tell whether the run must not go on as it does."""
+        return self.train.on_bad != "warn" and self.verdict is not None and self.verdict.bad
+
+    def told(self) -> dict[str, str | None]:
+        """What status.json says of the verdict."""
+        if self.verdict is None:
+            return {"verdict": None}
+        return {"verdict": self.verdict.name, "evidence": self.verdict.evidence, "advice": self.verdict.advice}
+
+
+def new_watch(run: Run, train: TrainConfig) -> Watch:
+    """Read the log of a run that goes on, after it was cut back to the checkpoint."""
+    lines = doctor.read_log(run)
+    return Watch(train, lines, doctor.judge(lines, train))
+
+
+def rollbacks(run: Run) -> list[dict[str, Any]]:
+    """The rollbacks of a run, oldest first: at which step, with which verdict, to which step.
+
+    Raises InputError for a damaged rollbacks.json.
+    """
+    file = _file(run)
+    if not file.is_file():
+        return []
+    made = read_json(file).get("rollbacks")
+    if not isinstance(made, list) or not all(isinstance(one, dict) and one.keys() >= _STEPS for one in made):
+        raise InputError(f"{file} is damaged, allowed: a list of objects with at, verdict, to; restore it from a copy")
+    return made
+
+
+def slow(game: Game, rollbacks: int) -> None:
+    """Halve both players' learning rates once for every rollback."""
+    for player in (game.generator, game.discriminator):
+        player.initial_rate *= 0.5**rollbacks
+
+
+def roll_back(game: Game, run: Run, watch: Watch) -> bool:
+    """Bring a game back to its last checkpoint with a good verdict and halve its learning rates; tell whether it did.
+
+    It does not where settings say otherwise, a smaller step does not help, or there were ROLLBACKS of them. Later
+    checkpoints and lines of the log are dropped; rollbacks.json tells of it. Killed half-way, the run goes on from
+    that checkpoint at full rates, gets the same bad verdict and rolls back again.
+    """
+    verdict = watch.verdict.name if watch.verdict else "diverged"
+    made = rollbacks(run)
+    if watch.train.on_bad != "rollback" or verdict in doctor.LASTING or len(made) >= ROLLBACKS:
+        return False
+    step = _last_good(game, run, watch, made)
+    if step is None:
+        return False
+    made.append({"at": game.step, "verdict": verdict, "to": step})
+    folder = run.verified_checkpoint(step)
+    assert folder is not None  # it is among the run's checkpoints
+    run.drop_checkpoints_after(step)
+    checkpoint.restore(game, folder)
+    run.cut_log(checkpoint.read_counts(folder)["log_bytes"])
+    run.cut_validations(step)
+    with reporting(f"cannot write {_file(run)}", "the last checkpoint is intact"):
+        write_json(_file(run), {"rollbacks": made})
+    slow(game, 1)
+    watch.lines = [line for line in watch.lines if line["step"] <= step]
+    watch.verdict = doctor.judge(watch.lines, watch.train)
+    return True
+
+
+def _last_good(game: Game, run: Run, watch: Watch, made: list[dict[str, Any]]) -> int | None:
+    """Step of the last checkpoint of this stage that was healthy, or else not bad, when it was written.
+
+    Where the last rollback did not get beyond where it came from, one from before that where it went.
+    """
+    steps = run.checkpoint_steps()
+    if made and game.step <= made[-1]["at"]:
+        steps = [step for step in steps if step < made[-1]["to"]] or steps
+    good = []
+    for step in steps:
+        verdict = doctor.judge([line for line in watch.lines if line["step"] <= step], watch.train)
+        if checkpoint.read_counts(run.checkpoint(step))["stage"] == game.stage and not (verdict and verdict.bad):
+            good.append((bool(verdict and verdict.name == "healthy"), step))
+    return max(good)[1] if good else None
+
+
+def _file(run: Run) -> Path:
+    return run.path / "rollbacks.json"
