@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "sample": "draw samples from a run: a picture or an array",
         "interpolate": "draw straight lines through the noise of a run",
         "evaluate": "score a run, or samples made by any program",
+        "doctor": "say in plain words how a run is doing, and what to do",
         "recipes": "list the presets: data, nets, parameters, the paper's numbers",
         "data": "list, describe and fetch data sets",
         "reproduce": "the paper's theory, figures and table, computed anew",

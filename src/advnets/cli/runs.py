@@ -90,7 +90,7 @@ def _list(folder: Path, *, as_json: bool) -> int:
     elif not rows:
         print(f"no runs in {folder}/ yet; begin with: advnets train")
     else:
-        print(table([("run", "recipe", "state", "step", "data"), *map(_row, rows)]))
+        print(table([("run", "recipe", "state", "verdict", "step", "data"), *map(_row, rows)]))
     return DONE
 
 
@@ -125,10 +125,10 @@ def _facts(run: Run) -> dict[str, Any]:
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     if "error" in facts:
-        return facts["run"], "?", "unreadable", "", facts["error"]
+        return facts["run"], "?", "unreadable", "", "", facts["error"]
     steps = f"{facts['step']}/{facts['steps']}"
     data = facts["data"]["name"] if isinstance(facts["data"], dict) else "?"
-    return facts["run"], facts["recipe"], facts["state"], steps, str(data)
+    return facts["run"], facts["recipe"], facts["state"], str(facts["verdict"] or "-"), steps, str(data)
 
 
 def _words(value: Any) -> str:
