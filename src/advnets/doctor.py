@@ -13,7 +13,7 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
 
-from advnets.config import TrainConfig
+from advnets.config import Config, TrainConfig
 from advnets.errors import InputError
 from advnets.runs import Run
 
@@ -25,8 +25,8 @@ GOOD = ("healthy", "learning")
 LASTING = ("stalled", "memorising")
 """Bad verdicts that a smaller step does not mend."""
 
-_MOST = 2**28  # bytes of a log
-_LARGEST = 2.0**127  # of a number in it, larger ones of float32 are not finite
+_MOST = 2**30  # bytes of a log
+_LARGEST = 1e300  # of a number in it
 _CHANCE = -math.log(4)  # V where D is ½ everywhere
 _BEGUN = 0.02  # V further from chance than this: D has begun to tell data from samples
 _FIRST_MARGIN = 0.1  # mean logit of data less that of samples at which it surely has
@@ -72,16 +72,23 @@ ADVICE = {
 
 def judge(lines: Sequence[Line], train: TrainConfig) -> Verdict | None:
     """Say how a game is doing from all lines of its log so far, the newest last; None without a line with signals."""
-    if not lines or "signals" not in lines[-1]:
+    lines = [line for line in lines if line.get("signals")]
+    if not lines:
         return None
-    history = History(_spaced(lines, train), train)
     if verdict := _diverged(lines[-1]):
         return verdict
+    history = History(_spaced(lines, train), train)
     for check in (_constant, _dead, _still, _waiting, *_PLAYING):
         verdict = check(history)
         if verdict:
             return verdict
     return _fine(history)
+
+
+def stage(lines: Sequence[Line], config: Config) -> list[Any]:
+    """Lines of the stage in which the log ends: a second stage begins with a fresh D, and so does its judgement."""
+    after = config.second_stage.after if config.second_stage else 0
+    return [line for line in lines if line["step"] > after or lines[-1]["step"] <= after]
 
 
 def diverged() -> Verdict:
@@ -97,13 +104,13 @@ def read_log(run: Run) -> list[dict[str, Any]]:
         content = file.read(_MOST + 1)
     if len(content) > _MOST:
         raise InputError(f"{run.log} is larger than {_MOST} bytes, allowed: a run's own log; restore it from a copy")
-    lines = []
+    lines: list[dict[str, Any]] = []
     for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):
             line = None
-        if not _is_line(line):
+        if not _is_line(line) or (lines and (line["step"] <= lines[-1]["step"] or lines[-1]["value"] is None)):
             raise InputError(
                 f"{run.log} is damaged in line {number}, allowed: lines that training wrote; restore it from a copy"
             )
@@ -113,20 +120,23 @@ def read_log(run: Run) -> list[dict[str, Any]]:
 
 def _is_line(line: object) -> bool:
     """Tell whether this is an object with the numbers that a verdict asks for."""
-    if not isinstance(line, dict) or type(line.get("step")) is not int or line["step"] < 0:
+    if not isinstance(line, dict) or "value" not in line or type(line.get("step")) is not int or line["step"] < 0:
         return False
     signals = line.get("signals", {})
     if not isinstance(signals, dict):
         return False
-    values = [line["step"], line.get("value"), *signals.values()]
+    values = [line["step"], line["value"], *signals.values()]
     return all(value is None or (type(value) in (int, float) and abs(value) < _LARGEST) for value in values)
 
 
 def _spaced(lines: Sequence[Line], train: TrainConfig) -> list[Line]:
     """Leave out lines too soon after another: how a game goes does not depend on how often it is logged."""
     updates = max(train.k, train.generator_steps)
-    units = [line["step"] * updates // UNIT for line in lines]
-    return [line for i, line in enumerate(lines) if i == 0 or units[i] > units[i - 1]]
+    kept: list[Line] = []
+    for line in lines:
+        if not kept or line["step"] * updates // UNIT > kept[-1]["step"] * updates // UNIT:
+            kept.append(line)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -211,8 +221,8 @@ def _diverged(line: Line) -> Verdict | None:
 
 
 def _constant(history: History) -> Verdict | None:
-    if all(of("spread")(line) is None for line in history.lines):
-        return _verdict("collapsed", "all training examples are alike, so all samples will be")
+    if len(history.lines) >= 3 and all(of("spread")(line) is None for line in history.lines):
+        return Verdict("collapsed", "all training examples are alike, so all samples will be", "give it data that vary")
     return None
 
 
@@ -273,11 +283,10 @@ def _generator_ahead(history: History) -> Verdict | None:
 
 
 def _discriminator_ahead(history: History) -> Verdict | None:
-    real, fake, rejected = (history.recent(name) for name in ("accuracy_real", "accuracy_fake", "rejected"))
-    sure = (
-        median(real) >= 0.85 and min(fake) >= 0.95 and (median(rejected) >= 0.5 or min(history.recent("margin")) >= 9)
-    )
-    if not sure:
+    real, fake, rejected, margin = map(history.recent, ("accuracy_real", "accuracy_fake", "rejected", "margin"))
+    if not (real and fake and rejected and margin):
+        return None
+    if median(real) < 0.85 or min(fake) < 0.95 or (median(rejected) < 0.5 and min(margin) < 9):
         return None
     if _near(history):  # D is often this far ahead of a young G that catches up
         values = history.recent(lambda line: line["value"], 2 * WINDOW)
@@ -372,7 +381,7 @@ def _fine(history: History) -> Verdict:
         return _verdict("learning", f"the game has begun {history.played} lines ago")
     evidence = f"samples vary {spread:.2f} times as much as the data"
     varied = 0.7 <= spread <= 1.4 and (classes is None or classes >= 0.9)
-    told = min(median(history.recent("accuracy_real")), median(history.recent("accuracy_fake")))
+    told = min(history.middle("accuracy_real") or 1.0, history.middle("accuracy_fake") or 1.0)
     if varied and told < 0.9:
         return _verdict("healthy", f"{evidence}, and D is right about {told:.0%} of the harder kind")
     return _verdict("learning", evidence)

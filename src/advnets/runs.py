@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -190,9 +191,9 @@ class Run:
                 aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
                 aside.replace(self.validation)
 
-    def best_step(self) -> int | None:
-        """Step of the best validation likelihood, the first of equals; None where none was taken."""
-        taken = self.validations()
+    def best_step(self, until: float = math.inf) -> int | None:
+        """Step of the best validation likelihood up to a step, the first of equals; None where none was taken."""
+        taken = [line for line in self.validations() if line["step"] <= until]
         return int(max(taken, key=lambda line: line["nats"])["step"]) if taken else None
 
     def checkpoint(self, step: int) -> Path:
@@ -236,16 +237,22 @@ class Run:
         self._drop_old_checkpoints(keep_every)
 
     def _drop_old_checkpoints(self, keep_every: int) -> None:
-        best = self.best_step()
-        for step in self.checkpoint_steps()[:-KEPT_CHECKPOINTS]:
-            if step not in (0, best) and not (keep_every and step % keep_every == 0):
+        steps = self.checkpoint_steps()
+        best = {self.best_step(last) for last in steps[-KEPT_CHECKPOINTS:]}  # a rollback may make an older one the best
+        for step in steps[:-KEPT_CHECKPOINTS]:
+            if step and step not in best and not (keep_every and step % keep_every == 0):
                 shutil.rmtree(self.checkpoint(step), ignore_errors=True)
 
     def drop_checkpoints_after(self, step: int) -> None:
-        """Remove newer checkpoints than that of a step, the newest first."""
-        for later in reversed(self.checkpoint_steps()):
-            if later > step:
-                shutil.rmtree(self.checkpoint(later), ignore_errors=True)
+        """Remove newer checkpoints than that of a step, and pictures; of each all or nothing, the newest first."""
+        with reporting(f"cannot remove later checkpoints of {self.path}", f"the checkpoint of step {step} is intact"):
+            for later in [other for other in reversed(self.checkpoint_steps()) if other > step]:
+                aside = self.checkpoint(later).with_name(f".writing-step-{later}")
+                self.checkpoint(later).rename(aside)
+                shutil.rmtree(aside, ignore_errors=True)
+            for file in (self.path / "samples").glob("step-*.png"):
+                if (found := _CHECKPOINT.fullmatch(file.stem)) and int(found[1]) > step:
+                    file.unlink()
 
     def verified_checkpoint(self, step: int | None = None) -> Path | None:
         """Return the folder of a checkpoint (the last by default) after checking its checksums; None if there is none.

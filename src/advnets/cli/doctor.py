@@ -61,7 +61,7 @@ def run(tokens: list[str]) -> int:
     arguments = parse(Arguments, tokens, "doctor")
     target = Run(arguments.run)
     config, status = target.config(), target.status()
-    lines = doctor.read_log(target)
+    lines = doctor.stage(doctor.read_log(target), config)
     verdict = doctor.diverged() if status.get("state") == "diverged" else doctor.judge(lines, config.train)
     if verdict is None:
         raise InputError(
@@ -77,7 +77,7 @@ def run(tokens: list[str]) -> int:
 
 
 def _course(lines: Sequence[doctor.Line], config: Config) -> list[dict[str, Any]]:
-    """The verdicts of a run with the step from which each stood."""
+    """The verdicts of a run's last stage with the step from which each stood."""
     course: list[dict[str, Any]] = []
     for index, line in enumerate(lines):
         verdict = doctor.judge(lines[: index + 1], config.train)
@@ -114,7 +114,7 @@ def _page(
     course: list[dict[str, Any]],
     lines: Sequence[doctor.Line],
 ) -> str:
-    step = lines[-1]["step"] if lines else status.get("step", 0)
+    step = lines[-1]["step"] if lines else 0
     head = [
         f"{target.path}: {verdict.name}",
         f"  why       {verdict.evidence}",

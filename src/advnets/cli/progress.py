@@ -33,20 +33,19 @@ def showing(run: Run, opening: Sequence[str] = ()) -> Iterator[Show]:
 
 
 class _Verdicts:
-    """Says a bad verdict in a line when it is new, and where training went back to."""
+    """Says each bad verdict in a line the first time, and where training went back to."""
 
     def __init__(self) -> None:
-        self.last = ""
+        self.told: set[str] = set()
 
     def __call__(self, progress: Progress) -> None:
         if progress.rollback:
             at, to = progress.rollback["at"], progress.rollback["to"]
             say(f"step {at:,}: {progress.rollback['verdict']}; going back to step {to:,} with half the learning rates")
-        if progress.verdict is None or progress.verdict.name == self.last:
-            return
-        verdict, self.last = progress.verdict, progress.verdict.name
-        if verdict.bad:
+        verdict = progress.verdict if progress.measures else None
+        if verdict and verdict.bad and verdict.name not in self.told:
             say(f"step {progress.step:,}: {verdict.name}: {verdict.evidence}; {verdict.advice}")
+            self.told.add(verdict.name)
 
 
 def say(text: str) -> None:
@@ -94,6 +93,9 @@ class _Lines:
         self.step, self.printed, self.text = first.step, time.monotonic(), ""
 
     def __call__(self, progress: Progress) -> None:
+        if progress.rollback:
+            self.speed, self.step = _Speed(progress), progress.step
+            return
         if progress.measures:
             self.text = f", {_measures(progress)}"
         waited = time.monotonic() - self.printed
@@ -101,7 +103,7 @@ class _Lines:
         if waited < _LINE_SECONDS or (not far and waited < _LONGEST_SECONDS):
             return
         speed = self.speed(progress)
-        left = (progress.steps - progress.step) / speed
+        left = (progress.steps - progress.step) / max(speed, 1e-9)
         print(
             f"step {progress.step}/{progress.steps}, {speed:.4g} steps/s{self.text}, {left:.0f} s left",
             file=sys.stderr,
@@ -129,7 +131,9 @@ def _bar(first: Progress) -> Iterator[Show]:
         task = bar.add_task("", total=first.steps, completed=first.step, speed="", measures="")
 
         def show(progress: Progress) -> None:
-            nonlocal shown
+            nonlocal shown, speed
+            if progress.rollback:
+                speed = _Speed(progress)
             if progress.measures:
                 bar.update(task, measures=_measures(progress))
             if progress.step == progress.steps or time.monotonic() - shown >= _BAR_SECONDS:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def run(tokens: list[str]) -> int:
-    """Train and return the exit status: 1 for a run that diverged, 130 or 143 for one that a signal stopped."""
+    """Train and return the exit status.
+
+    1 for a run that diverged or that a bad verdict stopped, 130 or 143 for one that a signal stopped.
+    """
     tokens = settings.spelled_out(tokens)
     arguments = settings.read(tokens)
     load_data = functools.partial(load, offline=arguments.offline, report=lambda line: print(line, file=sys.stderr))
@@ -149,9 +152,8 @@ def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int,
         case "diverged":
             print(_divergence(config, target, outcome.step), file=sys.stderr)
             return BAD_ANSWER
-        case "interrupted" if _stopped_by_doctor(config, outcome):
+        case "interrupted" if outcome.stopped and outcome.verdict:
             verdict = outcome.verdict
-            assert verdict is not None  # it was what stopped the run
             print(
                 f"stopped at step {outcome.step}, checkpoint written, because {verdict.name}: {verdict.evidence}; "
                 f"{verdict.advice}; to go on all the same: {_resume_command(target)} --train.on_bad warn",
@@ -171,16 +173,12 @@ def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int,
         f"           {_resume_command(target)} --steps {2 * outcome.step}",
         file=out,
     )
-    return DONE
+    return BAD_ANSWER if outcome.stopped else DONE
 
 
 def _judged(outcome: "Outcome") -> str:
     verdict = outcome.verdict
     return f", {verdict.name}: {verdict.evidence}" if verdict else ""
-
-
-def _stopped_by_doctor(config: Config, outcome: "Outcome") -> bool:
-    return config.train.on_bad != "warn" and outcome.verdict is not None and outcome.verdict.bad
 
 
 def _divergence(config: Config, target: Run, step: int) -> str:

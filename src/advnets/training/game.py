@@ -28,6 +28,12 @@ class Player:
     optimiser: Optimizer
     initial_rate: float
     max_column_norm: float | None
+    slowed: float = 1.0
+    """What rollbacks have multiplied the learning rate by."""
+
+    def rate(self, train: TrainConfig, step: int) -> float:
+        """Learning rate of a step of the stage."""
+        return self.slowed * schedules.learning_rate(train, self.initial_rate, step)
 
     def update(self, train: TrainConfig, step: int, epoch: int, *, again: bool = False) -> None:
         """Take one gradient step with the rates of this step of the stage, then limit column norms.
@@ -37,8 +43,8 @@ class Player:
         Momentum is the released code's v = μv − lr·g, p += v. torch's rule has lr outside the velocity, so its
         μ is scaled by the ratio of the last two learning rates, which makes both rules the same.
         """
-        rate = schedules.learning_rate(train, self.initial_rate, step)
-        last_rate = rate if again else schedules.learning_rate(train, self.initial_rate, max(step - 1, 0))
+        rate = self.rate(train, step)
+        last_rate = rate if again else self.rate(train, max(step - 1, 0))
         for group in self.optimiser.param_groups:
             group["lr"] = rate
             if "momentum" in group:

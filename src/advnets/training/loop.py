@@ -56,6 +56,8 @@ class Outcome:
     step: int
     seconds: float
     verdict: Verdict | None = None
+    stopped: bool = False
+    """Whether the verdict ended it."""
 
 
 def train(
@@ -80,10 +82,10 @@ def train(
     before = torch.get_num_threads()
     torch.set_num_threads(threads(config, data.shape))
     try:
-        state, step, verdict = _train(config, data, run, resume, stop, report, _required(config, validate))
+        state, step, watch = _train(config, data, run, resume, stop, report, _required(config, validate))
     finally:
         torch.set_num_threads(before)
-    return Outcome(state, step, time.perf_counter() - started, verdict)
+    return Outcome(state, step, time.perf_counter() - started, watch.verdict, watch.stopped)
 
 
 def threads(config: Config, shape: tuple[int, ...]) -> int:
@@ -102,7 +104,7 @@ def _train(
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
     validate: Validate,
-) -> tuple[str, int, Verdict | None]:
+) -> tuple[str, int, Watch]:
     check_device(config)
     torch.set_flush_denormal(True)  # denormals in the velocities of dead units more than halve the speed
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
@@ -119,7 +121,7 @@ def _train(
             _check_data(run, data)
             run.adopt(config)
             game = _resumed(game, run, data, mean, fabric)
-        watch = new_watch(run, config.train)
+        watch = new_watch(run, config)
         run.write_status(game.step, "running", **watch.told())
         state = "interrupted"
         try:
@@ -131,7 +133,7 @@ def _train(
         if state == "diverged":
             watch.verdict = doctor.diverged()
         run.write_status(game.step, state, **watch.told())
-    return state, game.step, watch.verdict
+    return state, game.step, watch
 
 
 def _play(
@@ -145,17 +147,13 @@ def _play(
     validate: Validate,
 ) -> str:
     """Step until the end, the user or a number that is not finite; say which."""
-    train, second, device = game.config.train, game.config.second_stage, game.random.device
+    train, device = game.config.train, game.random.device
     move = paper_step if train.mode == "paper" else released_step
     probe = new_probe(game, data) if train.signals == "on" else None
     since, played = time.perf_counter(), 0
     ending = game.step >= train.steps
-    if train.on_bad == "rollback" and not run.checkpoint_steps():
-        _save(game, run, watch)  # to go back to
     while not ending:
-        if second and game.stage == 1 and game.step == second.after:
-            second_stage(game, second, data.shape)
-            slow(game, len(rollbacks(run)))
+        _enter_stage(game, data, run, watch)
         with fast_products(device):
             move(game, batches)
         game.step += 1
@@ -168,21 +166,43 @@ def _play(
             since, played = time.perf_counter(), 0
             watch.see(line)
             finite = all(map(math.isfinite, measures.values()))
-            if (watch.acts or not finite) and roll_back(game, run, watch):
-                report(Progress(game.step, train.steps, rollback=rollbacks(run)[-1]))
-                ending = False
+            if (watch.stopped or not finite) and _went_back(game, run, watch, report):
+                since, ending = time.perf_counter(), False
                 continue
             if not finite:
                 return "diverged"
-            ending = ending or watch.acts
+            ending = ending or watch.stopped
         report(Progress(game.step, train.steps, measures, watch.verdict))
         paused = time.perf_counter()
         if not _keep(game, data, run, watch, validate, ending=ending):
-            return "diverged"
+            watch.verdict = doctor.diverged()
+            if not _went_back(game, run, watch, report):
+                return "diverged"
+            ending = False
         since += time.perf_counter() - paused
     if not _picture_file(run, game.step).exists():  # killed between the last checkpoint and its picture
         _picture(game, data, run)
     return "finished" if game.step >= train.steps else "interrupted"
+
+
+def _enter_stage(game: Game, data: DataSet, run: Run, watch: Watch) -> None:
+    """Begin the second stage where it is due; save either beginning if a bad verdict may lead back to it."""
+    second = game.config.second_stage
+    begins = second is not None and game.stage == 1 and game.step == second.after
+    if second is not None and begins:
+        second_stage(game, second, data.shape)
+        slow(game, len(rollbacks(run)))
+        watch.lines.clear()
+    if game.config.train.on_bad == "rollback" and (begins or not run.checkpoint_steps()):
+        _save(game, run, watch)
+
+
+def _went_back(game: Game, run: Run, watch: Watch, report: Callable[[Progress], None]) -> bool:
+    """Roll back and say so, if a run may and can."""
+    if not roll_back(game, run, watch):
+        return False
+    report(Progress(game.step, game.config.train.steps, rollback=rollbacks(run)[-1]))
+    return True
 
 
 def _keep(game: Game, data: DataSet, run: Run, watch: Watch, validate: Validate, *, ending: bool) -> bool:
@@ -263,15 +283,15 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
 
 def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> tuple[dict[str, float], dict[str, Any]]:
     """Append the means since the last line to log.jsonl; return them and the line. Rates are of the step just made."""
-    train, player = game.config.train, game.discriminator
+    train = game.config.train
     before = game.stage_step - 1
     epoch = before * train.k // batches.per_epoch + 1
     measures = dict(zip(MEASURES, (game.sums / game.summed).tolist(), strict=True))
     line: dict[str, Any] = {
         "step": game.step,
         "epoch": epoch,
-        "learning_rate": schedules.learning_rate(train, game.generator.initial_rate, before),
-        "discriminator_learning_rate": schedules.learning_rate(train, player.initial_rate, before),
+        "learning_rate": game.generator.rate(train, before),
+        "discriminator_learning_rate": game.discriminator.rate(train, before),
         "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
         **{name: mean if math.isfinite(mean) else None for name, mean in measures.items()},
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from advnets import doctor
-from advnets.config import TrainConfig
+from advnets.config import Config, TrainConfig
 from advnets.errors import InputError
 from advnets.runs import Run, read_json, reporting, write_json
 from advnets.training import checkpoint
@@ -13,26 +13,27 @@ from advnets.training.game import Game
 
 ROLLBACKS = 6
 """Most rollbacks of a run; the next bad verdict ends it."""
-_STEPS = {"at", "verdict", "to"}
 
 
 @dataclass
 class Watch:
-    """The lines of a run's log, with the verdict on them."""
+    """The lines of a run's log in the present stage, with the verdict on them."""
 
     train: TrainConfig
     lines: list[dict[str, Any]] = field(default_factory=list)
     verdict: doctor.Verdict | None = None
+    stopped: bool = False
+    """Whether the verdict on the last line has to end the run."""
 
     def see(self, line: dict[str, Any]) -> None:
         """Judge anew with one more line."""
         self.lines.append(line)
         self.verdict = doctor.judge(self.lines, self.train)
+        self.stopped = self.train.on_bad != "warn" and self.verdict is not None and self.verdict.bad
 
-    @property
-    def acts(self) -> bool:
-        """Tell whether the run must not go on as it does."""
-        return self.train.on_bad != "warn" and self.verdict is not None and self.verdict.bad
+    def until(self, step: int) -> list[dict[str, Any]]:
+        """Lines up to a step."""
+        return [line for line in self.lines if line["step"] <= step]
 
     def told(self) -> dict[str, str | None]:
         """What status.json says of the verdict."""
@@ -41,10 +42,10 @@ class Watch:
         return {"verdict": self.verdict.name, "evidence": self.verdict.evidence, "advice": self.verdict.advice}
 
 
-def new_watch(run: Run, train: TrainConfig) -> Watch:
-    """Read the log of a run that goes on, after it was cut back to the checkpoint."""
-    lines = doctor.read_log(run)
-    return Watch(train, lines, doctor.judge(lines, train))
+def new_watch(run: Run, config: Config) -> Watch:
+    """Read the log of a run that goes on, after it was cut back to the checkpoint; without signals there is no need."""
+    lines = doctor.stage(doctor.read_log(run), config) if config.train.signals == "on" else []
+    return Watch(config.train, lines, doctor.judge(lines, config.train))
 
 
 def rollbacks(run: Run) -> list[dict[str, Any]]:
@@ -56,15 +57,23 @@ def rollbacks(run: Run) -> list[dict[str, Any]]:
     if not file.is_file():
         return []
     made = read_json(file).get("rollbacks")
-    if not isinstance(made, list) or not all(isinstance(one, dict) and one.keys() >= _STEPS for one in made):
+    if not isinstance(made, list) or len(made) > ROLLBACKS or not all(map(_is_rollback, made)):
         raise InputError(f"{file} is damaged, allowed: a list of objects with at, verdict, to; restore it from a copy")
     return made
+
+
+def _is_rollback(one: object) -> bool:
+    """Tell whether this is an object with two steps and a verdict."""
+    if not isinstance(one, dict) or one.get("verdict") not in list(doctor.ADVICE):
+        return False
+    steps = one.get("at"), one.get("to")
+    return all(type(step) is int and step >= 0 for step in steps)
 
 
 def slow(game: Game, rollbacks: int) -> None:
     """Halve both players' learning rates once for every rollback."""
     for player in (game.generator, game.discriminator):
-        player.initial_rate *= 0.5**rollbacks
+        player.slowed *= 0.5**rollbacks
 
 
 def roll_back(game: Game, run: Run, watch: Watch) -> bool:
@@ -72,7 +81,7 @@ def roll_back(game: Game, run: Run, watch: Watch) -> bool:
 
     It does not where settings say otherwise, a smaller step does not help, or there were ROLLBACKS of them. Later
     checkpoints and lines of the log are dropped; rollbacks.json tells of it. Killed half-way, the run goes on from
-    that checkpoint at full rates, gets the same bad verdict and rolls back again.
+    that checkpoint at the rates before, gets the same bad verdict and rolls back again.
     """
     verdict = watch.verdict.name if watch.verdict else "diverged"
     made = rollbacks(run)
@@ -91,25 +100,25 @@ def roll_back(game: Game, run: Run, watch: Watch) -> bool:
     with reporting(f"cannot write {_file(run)}", "the last checkpoint is intact"):
         write_json(_file(run), {"rollbacks": made})
     slow(game, 1)
-    watch.lines = [line for line in watch.lines if line["step"] <= step]
+    watch.lines, watch.stopped = watch.until(step), False
     watch.verdict = doctor.judge(watch.lines, watch.train)
+    run.write_status(step, "running", **watch.told())
     return True
 
 
 def _last_good(game: Game, run: Run, watch: Watch, made: list[dict[str, Any]]) -> int | None:
-    """Step of the last checkpoint of this stage that was healthy, or else not bad, when it was written.
+    """Step of the last checkpoint of this stage that was not bad when it was written.
 
     Where the last rollback did not get beyond where it came from, one from before that where it went.
     """
-    steps = run.checkpoint_steps()
+    steps = [s for s in run.checkpoint_steps() if checkpoint.read_counts(run.checkpoint(s))["stage"] == game.stage]
     if made and game.step <= made[-1]["at"]:
         steps = [step for step in steps if step < made[-1]["to"]] or steps
-    good = []
-    for step in steps:
-        verdict = doctor.judge([line for line in watch.lines if line["step"] <= step], watch.train)
-        if checkpoint.read_counts(run.checkpoint(step))["stage"] == game.stage and not (verdict and verdict.bad):
-            good.append((bool(verdict and verdict.name == "healthy"), step))
-    return max(good)[1] if good else None
+    for step in reversed(steps):
+        verdict = doctor.judge(watch.until(step), watch.train)
+        if verdict is None or not verdict.bad:
+            return step
+    return None
 
 
 def _file(run: Run) -> Path:
