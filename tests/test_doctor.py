@@ -77,6 +77,36 @@ def test_each_verdict_has_its_game(name):
     assert verdict.evidence and verdict.advice == doctor.ADVICE[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("memorising", log(gap=0.2)),
+        ("healthy", log(gap=0.05)),
+        ("generator-ahead", log(value=-3.0)),
+        ("generator-ahead", log(margin=-2.0)),
+        ("collapsed", log(crowd=0.6, classes=0.6)),
+        ("learning", log(crowd=0.6, classes=0.85)),
+        ("collapsed", log(spread=0.1, classes=0.85)),
+        ("partly-collapsed", log(crowd=0.35, classes=0.6)),
+        ("partly-collapsed", log(60, class_distance=0.7)),
+        ("healthy", log(30, class_distance=0.7)),
+        ("stalled", log(spread=lambda i: 0.02 + 0.001 * i)),
+        ("collapsed", log(spread=lambda i: 0.25 if i < 10 else 0.1)),
+        ("stalled", log(spread=3.0)),
+        ("learning", log(spread=lambda i: 3.0 - 0.1 * i)),
+        ("discriminator-won", log(value=-0.01, **SURE)),
+        ("learning", log(value=-0.1, **SURE)),
+        ("learning", log(value=-0.01, **SURE | {"accuracy_real": 0.6}, spread=0.6)),
+        ("oscillating", log(value=lambda i: -1.2 + 0.2 * (-1) ** i)),
+        ("healthy", log(value=lambda i: -1.2 + 0.1 * (-1) ** i)),
+        ("learning", log(accuracy_real=0.95, accuracy_fake=0.95)),
+    ],
+)
+def test_where_one_verdict_ends_and_another_begins(name, lines):
+    verdict = doctor.judge(lines, TRAIN)
+    assert verdict.name == name, verdict
+
+
 def test_saturated_is_what_a_lost_minimax_game_is():
     train = dataclasses.replace(TRAIN, minimax_weight=1.0, non_saturating_weight=0.0)
     verdict = doctor.judge(log(value=-0.01, **SURE, spread=0.1, d_gradient=1e-6), train)
