@@ -1,4 +1,4 @@
-"""What the signals of a line of the log cost, beside the steps between two lines.
+"""What the signals of a line of the log cost, and the verdict on it, beside the steps between two lines.
 
     ADVNETS_DATA=... python benchmarks/signals.py [RECIPE ...] [--turns 10] [--json FILE]
 
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from advnets import recipes
+from advnets import doctor, recipes
 from advnets.data import load
 from advnets.training.batches import Batches
 from advnets.training.game import new_game
@@ -37,13 +37,21 @@ def cost(name: str, turns: int) -> dict[str, Any]:
     batches, probe = Batches(x, config.train.batch_size, config.seed), new_probe(game, data)
     move = paper_step if config.train.mode == "paper" else released_step
 
+    lines: list[dict[str, Any]] = []
+
     def step() -> None:
         move(game, batches)
         game.step += 1
 
+    def see() -> None:
+        """As after the 250th line of a run."""
+        line = {"step": 100 * (len(lines) + 1), "value": -1.2, "signals": take(game, probe)}
+        lines.extend([line | {"step": 100 * step} for step in range(1, 250)] if not lines else [line])
+        doctor.judge(lines, config.train)
+
     seconds = {"step": 0.0, "signals": 0.0}
     for turn in range(turns + 1):
-        for what, act, count in (("step", step, STEPS), ("signals", lambda: take(game, probe), SIGNALS)):
+        for what, act, count in (("step", step, STEPS), ("signals", see, SIGNALS)):
             spent = timed(act, count)
             seconds[what] += spent / count if turn else 0.0  # the first turn is a warm-up
     milliseconds = {what: 1000 * total / turns for what, total in seconds.items()}

@@ -77,3 +77,10 @@ def test_ten_million_centres_were_streamed_and_agree():
     assert found["centres"] == 10_000_000 and found["peak_gib"] < 24
     assert max(found["difference_from_parts"], found["difference_from_direct"]) < 1e-9
     assert f"{found['peak_gib']:.2f} GiB".lstrip("0") in (ROOT / "docs" / "evaluation.md").read_text()
+
+
+def test_what_the_doctor_says_of_the_library_is_what_the_record_says():
+    """So that no rule of advnets.doctor moves without its table."""
+    command = [sys.executable, "benchmarks/doctor/confusion.py", "results/doctor-logs.json.xz", "--check"]
+    done = subprocess.run([*command, "results/doctor.json"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,17 +1,18 @@
 """What the doctor says of the runs of library.py, after every line of their logs.
 
     python benchmarks/doctor/confusion.py LOGS [--recipes digits ring] [--seeds 0 1] [--verbose]
-                                               [--json FILE] [--pack FILE]
+                                               [--json FILE] [--check FILE] [--pack FILE]
 
 LOGS is the folder that library.py filled, or a file that --pack wrote: results/doctor-logs.json.xz holds the runs that
 the docs speak of. A broken run is found if one of the verdicts that library.py calls right for it stood before half of
-its steps; a good run is a false alarm if any line of it had a bad verdict.
+its steps, or "diverged" where it did; a good run is a false alarm if any line of it had a bad verdict.
 """
 
 import argparse
 import json
 import lzma
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,10 +84,10 @@ def scored(log: Log) -> dict[str, Any]:
     """Whether the doctor was right about a run, and what it said."""
     bad = [(step, name) for step, name in course(log) if name not in doctor.GOOD]
     if log.case == "good":
-        step, name = bad[0] if bad else course(log)[-1]
+        step, name = bad[0] if bad else (course(log) or [(0, "none")])[-1]
         return {"right": not bad, "step": step, "verdict": name}
     half = [(step, name) for step, name in bad if step <= log.train.steps / 2]
-    right = [(step, name) for step, name in half if name in CASES[log.case].right]
+    right = [(step, name) for step, name in half if name in (*CASES[log.case].right, "diverged")]
     step, name = right[0] if right else half[0] if half else (log.train.steps // 2, "none")
     return {"right": bool(right), "step": step, "verdict": name}
 
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("--recipes", nargs="+")
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--check", type=Path, help="fail unless this file says the same")
     parser.add_argument("--pack", type=Path)
     parser.add_argument("--verbose", action="store_true", help="print the verdicts of every run")
     options = parser.parse_args()
@@ -126,6 +128,8 @@ def main() -> None:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.pack:
         pack(runs, options.pack)
+    if options.check and json.loads(options.check.read_text()) != found:
+        sys.exit(f"{options.check} says something else; write it anew with --json")
 
 
 if __name__ == "__main__":

@@ -199,7 +199,8 @@ def main() -> None:
                 if case_name == "tiny" and name in POINTS:
                     continue
                 run = Run(options.out / Path(name).name / f"{case_name}-seed{seed}")
-                if not run.exists():
+                if run.status().get("state") not in ("finished", "diverged"):
+                    shutil.rmtree(run.path, ignore_errors=True)  # left half made
                     print(name, case_name, seed, make(run, name, case_name, seed), flush=True)
 
 
