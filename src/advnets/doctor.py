@@ -378,7 +378,8 @@ _PLAYING = (
 def _fine(history: History) -> Verdict:
     spread, classes = history.middle("spread"), history.middle("classes")
     if history.played < WINDOW or spread is None:
-        return _verdict("learning", f"the game has begun {history.played} lines ago")
+        since = "yet" if history.begun is None else f"before step {history.lines[history.begun]['step']:,}"
+        return _verdict("learning", f"too early for more: D did not tell samples from data {since}")
     evidence = f"samples vary {spread:.2f} times as much as the data"
     varied = 0.7 <= spread <= 1.4 and (classes is None or classes >= 0.9)
     told = min(history.middle("accuracy_real") or 1.0, history.middle("accuracy_fake") or 1.0)

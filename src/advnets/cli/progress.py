@@ -12,6 +12,7 @@ from advnets.training.loop import Progress
 Show = Callable[[Progress], None]
 
 _BAR_SECONDS = 0.1
+_WIDE = 125  # columns of a terminal that has room for all measures
 _LINE_SECONDS, _LONGEST_SECONDS, _LINE_SHARE = 10, 30, 0.05
 
 
@@ -76,12 +77,14 @@ class _Speed:
         return (progress.step - self.step) / max(time.monotonic() - self.started, 1e-9)
 
 
-def _measures(progress: Progress) -> str:
+def _measures(progress: Progress, *, brief: bool = False) -> str:
     measures = progress.measures or {}
+    verdict = f"  {progress.verdict.name}" if progress.verdict else ""
+    if brief:
+        return f"D {measures['d_real']:.2f} {measures['d_fake']:.2f}{verdict}"
     return (
         f"loss D {measures['discriminator_loss']:.3f} G {measures['generator_loss']:.3f}  "
-        f"D(x) {measures['d_real']:.2f}  D(G(z)) {measures['d_fake']:.2f}"
-        + (f"  {progress.verdict.name}" if progress.verdict else "")
+        f"D(x) {measures['d_real']:.2f}  D(G(z)) {measures['d_fake']:.2f}{verdict}"
     )
 
 
@@ -118,16 +121,17 @@ def _bar(first: Progress) -> Iterator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    speed, shown = _Speed(first), 0.0
+    speed, shown, console = _Speed(first), 0.0, Console(stderr=True)
+    narrow = console.width < _WIDE
     columns = (
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=5 if narrow else 20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[speed]}"),
         TextColumn("{task.fields[measures]}"),
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Bar(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns, console=console) as bar:
         task = bar.add_task("", total=first.steps, completed=first.step, speed="", measures="")
 
         def show(progress: Progress) -> None:
@@ -135,7 +139,7 @@ def _bar(first: Progress) -> Iterator[Show]:
             if progress.rollback:
                 speed = _Speed(progress)
             if progress.measures:
-                bar.update(task, measures=_measures(progress))
+                bar.update(task, measures=_measures(progress, brief=narrow))
             if progress.step == progress.steps or time.monotonic() - shown >= _BAR_SECONDS:
                 bar.update(task, completed=progress.step, speed=f"{speed(progress):.4g} steps/s")
                 shown = time.monotonic()
