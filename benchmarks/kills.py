@@ -2,14 +2,16 @@
 
     python benchmarks/kills.py [--kills 1000] [--recipe digits] [--hidden 256 256] [--every 5] [--longest .5]
 
-Each child resumes the run and is killed, in turns, after a random time of up to --longest seconds of the processor, at
-any instruction, and before a random one of its first --files uses of the file system. After each kill everything that a
+Each child resumes the run and is ended in one of three ways, in turns: killed after a random time of up to --longest
+seconds of the processor, at any instruction; killed before a random one of its first --files uses of the file system;
+or refused that use, as by a full disk or a broken one, which must end in one clear line. After each, everything that a
 user may do with the folder must work: its checkpoint, log, status and verdict are read. At the end the run must have
 the bits of one that was never stopped: weights, optimisers, random states, log. Exit status 1 if not.
 """
 
 import argparse
 import dataclasses
+import errno
 import functools
 import os
 import random
@@ -17,7 +19,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -26,10 +28,12 @@ from advnets import doctor, recipes
 from advnets.config import Config
 from advnets.data import load
 from advnets.data.dataset import DataSet
+from advnets.errors import InputError
 from advnets.runs import Run
 from advnets.training import train
 
 FILES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.listdir", "os.scandir"}
+REFUSED = 7  # exit status of a child that was refused a file and said so
 
 
 def settings(options: argparse.Namespace) -> Config:
@@ -54,28 +58,58 @@ def after(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def before(uses: int) -> None:
-    """Kill this process before one of its next uses of the file system."""
-    left = iter(range(uses - 1, -1, -1))
+def before(uses: int, act: Callable[[object], None]) -> None:
+    """Do something before one of the next uses of the file system."""
+    left = iter(range(uses - 1, -(10**9), -1))
 
-    def hook(event: str, arguments: object) -> None:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event in FILES and next(left) == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            act(arguments[0])
 
     sys.addaudithook(hook)
 
 
-def killed(config: Config, data: DataSet, run: Run, arm: Callable[[], None]) -> bool:
-    """Let a child train until it is killed; tell whether that was how it ended."""
+def either(uses: int, act: Callable[[object], None], seconds: float) -> None:
+    """Do something before a use of the file system, and end in time where that does no harm."""
+    after(seconds)
+    before(uses, act)
+
+
+def kill(file: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def full(file: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file)
+
+
+def broken(file: object) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO), file)
+
+
+def ended(config: Config, data: DataSet, run: Run, arm: Callable[[], None]) -> bool:
+    """Let a child train until it is killed or refused a file; tell whether it ended in one of these ways."""
     child = os.fork()
     if child == 0:
         arm()
         try:
             advance(config, data, run)
+        except (InputError, OSError) as error:
+            if isinstance(error, InputError) or error.filename:  # what the command line says in one line
+                os._exit(REFUSED)
         except BaseException as error:
             print(f"a resumed run failed: {type(error).__name__}: {error}", flush=True)
         os._exit(1)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    status = os.waitpid(child, 0)[1]
+    return os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == REFUSED
+
+
+def arms(options: argparse.Namespace, moments: random.Random) -> Iterator[Callable[[], None]]:
+    """Yield ways to end a child, in turns."""
+    while True:
+        yield functools.partial(after, moments.uniform(0.001, options.longest))
+        for act in (kill, full, broken):
+            yield functools.partial(either, moments.randint(1, options.files), act, 2 * options.longest)
 
 
 def readable(run: Run) -> None:
@@ -107,18 +141,16 @@ def main() -> int:
     data = load(config.data)
     with tempfile.TemporaryDirectory() as folder:
         parts, whole = Run(Path(folder) / "parts"), Run(Path(folder) / "whole")
-        resumed = 0
-        for kill in range(options.kills):
+        resumed, ways = 0, arms(options, moments)
+        for count in range(options.kills):
             last = parts.checkpoint_steps()[-1:]
-            seconds, uses = moments.uniform(0.001, options.longest), moments.randint(1, options.files)
-            arm = functools.partial(before, uses) if kill % 2 else functools.partial(after, seconds)
-            if not killed(config, data, parts, arm):
-                print(f"kill {kill + 1} (--seed {options.seed}): the run ended by itself")
+            if not ended(config, data, parts, next(ways)):
+                print(f"kill {count + 1} (--seed {options.seed}): the run ended by itself")
                 return 1
             readable(parts)
             resumed += bool(last)
             if parts.checkpoint_steps()[-1:] < last:
-                print(f"kill {kill + 1} (--seed {options.seed}): the checkpoint of step {last[0]} is lost")
+                print(f"kill {count + 1} (--seed {options.seed}): the checkpoint of step {last[0]} is lost")
                 return 1
         steps = [0, *parts.checkpoint_steps()][-1] + 2 * options.every + 1
         ending = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))

@@ -1,4 +1,4 @@
-"""A run that is killed at any instruction loses nothing."""
+"""A run that is killed at any instruction, or refused any file, loses nothing."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_after_200_kills_no_bit_is_lost():
+def test_after_200_kills_and_refusals_no_bit_is_lost():
     small = ["--hidden", "16", "16", "--every", "3", "--longest", "0.1"]
     command = [sys.executable, str(ROOT / "benchmarks" / "kills.py"), "--kills", "200", *small]
     done = subprocess.run(command, capture_output=True, text=True)
