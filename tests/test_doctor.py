@@ -159,7 +159,7 @@ def test_where_samples_are_like_the_data_a_d_that_answers_one_half_is_no_failure
 
 
 def test_a_run_that_ends_young_is_not_blamed_for_it():
-    growing = log(12, value=CHANCE, margin=lambda i: 1e-4 * 3.0**i, spread=0.01)
+    growing = log(12, value=CHANCE, margin=lambda i: 1e-5 * 2.0**i, spread=0.01)
     assert doctor.judge(growing, dataclasses.replace(TRAIN, steps=1_200)).name == "learning"
 
 
