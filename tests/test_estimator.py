@@ -85,7 +85,10 @@ def interrupted_at(step: int, monkeypatch) -> None:
 def test_a_bad_verdict_is_a_warning(monkeypatch):
     bad = Verdict("collapsed", "all samples are alike", "begin again")
     train = estimator.train
-    judged = lambda *given, **named: dataclasses.replace(train(*given, **named), verdict=bad)  # noqa: E731
+
+    def judged(*given, **named):
+        return dataclasses.replace(train(*given, **named), verdict=bad)
+
     monkeypatch.setattr(estimator, "train", judged)
     with pytest.warns(ConvergenceWarning, match="collapsed: all samples are alike; begin again") as caught:
         nets().fit(images())

@@ -190,7 +190,7 @@ class TrainConfig:
     signals: Literal["on", "off"] = "on"
     """Whether every line of the log measures how the game is doing."""
     on_bad: Literal["warn", "stop", "rollback"] = "warn"
-    """After a bad verdict: say so; stop; or go back to the last checkpoint that was well, with half the step size."""
+    """After a bad verdict: say so; stop; or go back to the last checkpoint that was not bad, with half the rates."""
     sample_every: int = 1000
     """Steps between sample grids."""
     checkpoint_every: int = 1000
