@@ -116,7 +116,7 @@ RECIPES: dict[str, Recipe] = {
             "cifar10-conv",
             data=_CIFAR,
             noise=NoiseConfig("gaussian"),
-            generator=dataclasses.replace(_CIFAR_HIDDEN, maps=(80, 10, 10)),
+            generator=dataclasses.replace(_CIFAR_HIDDEN, output_init_range=0.05, maps=(80, 10, 10)),
             discriminator=DiscriminatorConfig(
                 convolutions=(
                     ConvolutionConfig(32, 2, kernel=8, padding=4, pool=4, pool_stride=2),
