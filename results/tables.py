@@ -129,25 +129,25 @@ def quality() -> Iterator[list[str]]:
 def doctor() -> Iterator[list[str]]:
     runs = read("doctor.json")
     yield ["run", "tuned", "held out", "verdicts there"]
-    names = [*dict.fromkeys(one["case"] for one in runs)]
-    for name in sorted(names, key=lambda name: name == "good"):
-        tuned, held = ([one for one in runs if one["case"] == name and _tuned(one) == side] for side in (True, False))
+    cases = sorted({one["case"] for one in runs} - {"good"})
+    rows = {f"`{name}`": [one for one in runs if (one["kind"], one["case"]) == ("broken", name)] for name in cases}
+    kinds = {
+        "**all broken runs**": "broken",
+        "**good runs without a false alarm**": "good",
+        "meant to be good, ended badly": "spoilt",
+        "meant to be broken, ended well": "escaped",
+    }
+    rows |= {words: [one for one in runs if one["kind"] == kind] for words, kind in kinds.items()}
+    for words, those in rows.items():
+        tuned, held = ([one for one in those if _tuned(one) == side] for side in (True, False))
         said = Counter(one["verdict"] for one in held).most_common()
-        yield [f"`{name}`", _right(tuned), _right(held), ", ".join(f"{verdict} {count}" for verdict, count in said)]
-    for words, good in (("all broken runs", False), ("good runs without a false alarm", True)):
-        sides = [
-            [one for one in runs if (one["case"] == "good") == good and _tuned(one) == side] for side in (True, False)
-        ]
-        yield [f"**{words}**", *(f"**{_right(side)}**" for side in sides), ""]
+        sides = [f"**{_right(side)}**" if "**" in words else _right(side) for side in (tuned, held)]
+        yield [words, *sides, ", ".join(f"{verdict} {count}" for verdict, count in said)]
 
 
 def _tuned(one: dict[str, Any]) -> bool:
     """Tell whether the doctor's rules were made with this run in sight."""
-    return (
-        one["recipe"] == "mnist-best"
-        or one["seed"] <= {"digits": 1, "ring": 1}.get(one["recipe"], -1)
-        or (one["recipe"] == "mnist" and one["seed"] in (0, 6))
-    )
+    return one["seed"] < 10
 
 
 def _right(runs: list[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ import math
 import hypothesis
 import pytest
 
-from advnets import doctor
+from advnets import doctor, history
 from advnets.config import Config, StackConfig, TrainConfig
 from advnets.errors import InputError
 from advnets.runs import Run
@@ -98,6 +98,10 @@ def test_each_verdict_has_its_game(name):
         ("learning", log(value=-0.1, **SURE)),
         ("learning", log(value=-0.01, **SURE | {"accuracy_real": 0.6}, spread=0.6)),
         ("oscillating", log(value=lambda i: -1.2 + 0.2 * (-1) ** i)),
+        ("oscillating", log(12, value=-16.0, margin=100.0)),
+        ("generator-ahead", log(12, value=-16.0, margin=1.0)),
+        ("collapsed", log(value=CHANCE, margin=0.0, spread=lambda i: 0.4 if i < 3 else 0.02 * (1 + i % 2))),
+        ("stalled", log(value=CHANCE, margin=1e-5, spread=lambda i: 0.1 + 0.004 * i)),
         ("healthy", log(value=lambda i: -1.2 + 0.1 * (-1) ** i)),
         ("learning", log(accuracy_real=0.95, accuracy_fake=0.95)),
     ],
@@ -130,7 +134,7 @@ def test_a_verdict_does_not_depend_on_how_often_the_game_is_logged(name):
     assert doctor.judge(often, TRAIN).name == name
 
 
-@pytest.mark.parametrize("lines", range(1, doctor.WINDOW))
+@pytest.mark.parametrize("lines", range(1, history.WINDOW))
 def test_a_young_game_is_given_time(lines):
     for name in ("discriminator-won", "collapsed", "partly-collapsed", "oscillating", "generator-ahead", "stalled"):
         assert doctor.judge(GAMES[name][:lines], TRAIN).name in doctor.GOOD

@@ -4,8 +4,12 @@
                                                [--json FILE] [--check FILE] [--pack FILE]
 
 LOGS is the folder that library.py filled, or a file that --pack wrote: results/doctor-logs.json.xz holds the runs that
-the docs speak of. A broken run is found if one of the verdicts that library.py calls right for it stood before half of
-its steps, or "diverged" where it did; a good run is a false alarm if any line of it had a bad verdict.
+the docs speak of. What a run is, its outcome says, and not what it was meant to be:
+  good     was meant to be and ended well; a false alarm if any line of it had a bad verdict
+  broken   was meant to be and ended badly; found if one of the verdicts that library.py calls right for it stood before
+           half of its steps, or "diverged" where it did
+  spoilt   was meant to be good and ended badly; found if any bad verdict stood before half of its steps
+  escaped  was meant to be broken and ended well: no failure to find; right if its last verdict is not bad
 """
 
 import argparse
@@ -25,6 +29,9 @@ from advnets import doctor
 from advnets.config import TrainConfig, from_json, to_json
 from advnets.runs import Run
 
+KINDS = ("good", "broken", "spoilt", "escaped")
+ENERGY, COVERAGE = 0.05, 0.2
+"""A run has ended well with at most this energy distance to held-out data and at least this coverage of them."""
 FOLDER = re.compile(r"(.+)-seed(\d+)")
 
 
@@ -37,26 +44,31 @@ class Log:
     seed: int
     train: TrainConfig
     lines: list[dict[str, Any]]
+    outcome: dict[str, float]
+
+    @property
+    def kind(self) -> str:
+        """What the run is by its outcome."""
+        well = self.outcome["energy"] <= ENERGY and self.outcome["coverage"] >= COVERAGE
+        return (("spoilt", "good") if self.case == "good" else ("broken", "escaped"))[well]
 
 
 def logs(source: Path) -> Iterator[Log]:
     """Read runs from a folder or a packed file."""
     if source.is_file():
         for one in json.loads(lzma.decompress(source.read_bytes())):
-            yield Log(one["recipe"], one["case"], one["seed"], from_json(TrainConfig, one["train"]), one["lines"])
+            yield Log(**{**one, "train": from_json(TrainConfig, one["train"])})
         return
     for folder in sorted(source.glob("*/*/")):
         match, run = FOLDER.fullmatch(folder.name), Run(folder)
         if match and run.exists() and run.status().get("state") in ("finished", "diverged"):
-            yield Log(folder.parent.name, match[1], int(match[2]), run.config().train, doctor.read_log(run))
+            outcome = json.loads((folder / "outcome.json").read_text())
+            yield Log(folder.parent.name, match[1], int(match[2]), run.config().train, doctor.read_log(run), outcome)
 
 
 def pack(found: list[Log], file: Path) -> None:
     """Write logs as one small file, numbers to five digits."""
-    content = [
-        {"recipe": log.recipe, "case": log.case, "seed": log.seed, "train": to_json(log.train), "lines": _short(log)}
-        for log in found
-    ]
+    content = [{**vars(log), "train": to_json(log.train), "lines": _short(log)} for log in found]
     file.write_bytes(lzma.compress(json.dumps(content).encode(), preset=9))
 
 
@@ -82,12 +94,17 @@ def course(log: Log) -> list[tuple[int, str]]:
 
 def scored(log: Log) -> dict[str, Any]:
     """Whether the doctor was right about a run, and what it said."""
-    bad = [(step, name) for step, name in course(log) if name not in doctor.GOOD]
-    if log.case == "good":
-        step, name = bad[0] if bad else (course(log) or [(0, "none")])[-1]
+    said = course(log) or [(0, "none")]
+    bad = [(step, name) for step, name in said if name not in (*doctor.GOOD, "none")]
+    if log.kind == "good":
+        step, name = bad[0] if bad else said[-1]
         return {"right": not bad, "step": step, "verdict": name}
+    if log.kind == "escaped":
+        step, name = said[-1]
+        return {"right": name in doctor.GOOD, "step": step, "verdict": name}
     half = [(step, name) for step, name in bad if step <= log.train.steps / 2]
-    right = [(step, name) for step, name in half if name in (*CASES[log.case].right, "diverged")]
+    expected = CASES[log.case].right if log.kind == "broken" else doctor.ADVICE
+    right = [(step, name) for step, name in half if name in (*expected, "diverged")]
     step, name = right[0] if right else half[0] if half else (log.train.steps // 2, "none")
     return {"right": bool(right), "step": step, "verdict": name}
 
@@ -113,17 +130,20 @@ def main() -> None:
         for log in logs(options.logs)
         if (not options.recipes or log.recipe in options.recipes) and (not options.seeds or log.seed in options.seeds)
     ]
-    found = [{"recipe": log.recipe, "case": log.case, "seed": log.seed, **scored(log)} for log in runs]
+    found = [
+        {"recipe": log.recipe, "case": log.case, "seed": log.seed, "kind": log.kind, **scored(log)} for log in runs
+    ]
     if options.verbose:
         for log, one in zip(runs, found, strict=True):
-            print("ok " if one["right"] else "BAD", f"{log.recipe} {log.case}-seed{log.seed}", _changes(log))
-    for case_name in CASES:
-        verdicts = Counter(one["verdict"] for one in found if one["case"] == case_name)
-        print(f"{case_name:<12}", ", ".join(f"{name} {count}" for name, count in verdicts.most_common()))
-    broken, good = ([one for one in found if (one["case"] == "good") == fine] for fine in (False, True))
-    print(f"broken runs found before half of their steps: {sum(one['right'] for one in broken)} of {len(broken)}")
-    print(f"  with any bad verdict: {sum(one['verdict'] != 'none' for one in broken)}")
-    print(f"good runs with a false alarm: {sum(not one['right'] for one in good)} of {len(good)}")
+            name = f"{log.kind} {log.recipe} {log.case}-seed{log.seed}"
+            print("ok " if one["right"] else "BAD", name, log.outcome, _changes(log))
+    for kind in KINDS:
+        for case_name in CASES:
+            verdicts = Counter(one["verdict"] for one in found if (one["kind"], one["case"]) == (kind, case_name))
+            if verdicts:
+                print(f"{kind:<8}{case_name:<12}", ", ".join(f"{name} {n}" for name, n in verdicts.most_common()))
+        those = [one["right"] for one in found if one["kind"] == kind]
+        print(f"{kind}: {sum(those)} of {len(those)} right")
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.pack:

@@ -3,12 +3,16 @@
     ADVNETS_DATA=... python benchmarks/doctor/library.py OUT [--recipes digits ring] [--seeds 0 1] [--cases CASE ...]
 
 Trains OUT/RECIPE/CASE-seedN, ordinary run folders without their checkpoints; folders that are there are left alone.
-A recipe may be the path of an array of images. benchmarks/doctor/confusion.py says what the doctor makes of them.
+A recipe may be `cancer` (scikit-learn's table of 569 tumours), `fashion` (Fashion-MNIST, of Debian's package
+dataset-fashion-mnist) or the path of an array of images; images are made 16x16.
+Each run's outcome.json says by measures that the doctor does not use what the run has come to; benchmarks/doctor/
+confusion.py calls broken what they call broken, and says what the doctor makes of it.
 """
 
 import argparse
 import contextlib
 import dataclasses
+import gzip
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -19,12 +23,16 @@ from unittest import mock
 
 import numpy as np
 import torch
+from scipy.spatial.distance import cdist
+from sklearn.datasets import load_breast_cancer
 
-from advnets import objectives, recipes
+from advnets import objectives, recipes, sampling
 from advnets.config import Config, DataConfig
 from advnets.data import load
 from advnets.data.dataset import DataSet, Split
-from advnets.runs import Run
+from advnets.errors import NotMeasurable
+from advnets.evaluation.coverage import precision_recall
+from advnets.runs import Run, write_json
 from advnets.training import train
 from advnets.training.batches import Batches
 from advnets.training.game import Game, Player
@@ -32,6 +40,7 @@ from advnets.training.game import Game, Player
 STEPS = {"digits": 4_000, "ring": 4_000, "grid": 4_000, "gaussian": 4_000}
 """Steps of a broken run; of others MANY. Good ones have their recipe's own, at most LONGEST."""
 MANY, LONGEST = 3_000, 20_000
+FASHION = Path("/usr/share/datasets/fashion-mnist")
 POINTS = ("ring", "grid", "gaussian")
 """Of these 20 examples are no tiny set: G learns their density, no example by heart."""
 
@@ -160,30 +169,69 @@ CASES: dict[str, Case] = {
 }
 
 
-def prepared(name: str, case_name: str, seed: int) -> Config:
+def prepared(name: str, case_name: str, seed: int, out: Path) -> Config:
     """The settings of one run of the library."""
     case = CASES[case_name]
-    base = recipes.get(name) if name in recipes.RECIPES else _auto(name)
+    base = recipes.get(name) if name in recipes.RECIPES else _auto(name, out)
     steps = min(LONGEST, base.train.steps) if case_name == "good" else STEPS.get(name, MANY)
     config = case.change(setting(steps=steps)(dataclasses.replace(base, seed=seed)))
     if case_name.startswith("too-many"):  # each of these steps is twenty
-        config = setting(steps=steps // 2 if name in STEPS else steps // 4, log_every=25)(config)
+        config = setting(steps=steps // 2, log_every=25)(config)
     return setting(sample_every=config.train.steps, checkpoint_every=config.train.steps)(config)
 
 
-def _auto(path: str) -> Config:
-    config = dataclasses.replace(recipes.get("digits"), data=DataConfig(path, size=32))
-    data = load(config.data)
-    return recipes.auto(config, data.shape, len(data.train.x), unit=True)
+def _auto(name: str, out: Path) -> Config:
+    own = DataConfig(name, size=16)
+    if name == "cancer":
+        own = DataConfig(str(out / "cancer.npy"))
+        np.save(own.name, load_breast_cancer().data)
+    if name == "fashion":
+        own = DataConfig(str(out / "fashion.npz"), size=16)
+        np.savez(own.name, x=_idx("train-images-idx3", 16, (-1, 28, 28)), y=_idx("train-labels-idx1", 8, (-1,)))
+    data = load(own)
+    return recipes.auto(Config(data=own), data.shape, len(data.train.x), unit=data.scaling.kind == "unit")
+
+
+def _idx(name: str, header: int, shape: tuple[int, ...]) -> np.ndarray:
+    with gzip.open(FASHION / f"{name}-ubyte.gz") as file:
+        return np.frombuffer(file.read(), np.uint8, offset=header).reshape(shape)
 
 
 def make(run: Run, name: str, case_name: str, seed: int) -> str:
     """Train one run; return how it ended."""
-    config, case = prepared(name, case_name, seed), CASES[case_name]
+    config, case = prepared(name, case_name, seed, run.path.parent.parent), CASES[case_name]
+    data = case.spoil(load(config.data))
     with case.sabotage(config):
-        outcome = train(config, case.spoil(load(config.data)), run)
+        ending = train(config, data, run)
+    found = {"coverage": 0.0, "energy": 1.0} if ending.state == "diverged" else outcome(run, data)
+    write_json(run.path / "outcome.json", found)
     shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
-    return f"{outcome.state} at step {outcome.step} after {outcome.seconds:.0f} s"
+    return f"{ending.state} at step {ending.step} after {ending.seconds:.0f} s: {found}"
+
+
+def outcome(run: Run, data: DataSet) -> dict[str, float]:
+    """Measure what a run has come to: 1,000 samples of its raw weights beside as many held-out examples.
+
+    coverage: the share of examples whose ball of 5 neighbours holds a sample, over that expected of the data's law.
+    energy: (2 E|x-y| - E|x-x'| - E|y-y'|) / (2 E|x-y|), 0 for one law, 1 for laws of a point each.
+    """
+    sampler = sampling.load_sampler(run, "raw")
+    samples = sampling.generate(sampler.net, sampling.draw_latents(sampler.config.noise, 1000, 7)).reshape(1000, -1)
+    held_out = data.validation.x[:1000].reshape(min(1000, len(data.validation.x)), -1)
+    if not np.isfinite(samples).all():
+        return {"coverage": 0.0, "energy": 1.0}
+    try:
+        balls = precision_recall(held_out, samples)
+        coverage = balls.coverage / balls.expected_coverage
+    except NotMeasurable:  # all examples are alike
+        coverage = 0.0
+    across, within, among = cdist(samples, held_out).mean(), _apart(samples), _apart(held_out)
+    return {"coverage": coverage, "energy": float(1 - (within + among) / (2 * across)) if across else 0.0}
+
+
+def _apart(x: np.ndarray) -> float:
+    """Mean distance of two different rows."""
+    return float(cdist(x, x).sum()) / (len(x) * (len(x) - 1))
 
 
 def main() -> None:
@@ -202,6 +250,8 @@ def main() -> None:
                 if run.status().get("state") not in ("finished", "diverged"):
                     shutil.rmtree(run.path, ignore_errors=True)  # left half made
                     print(name, case_name, seed, make(run, name, case_name, seed), flush=True)
+                elif not (run.path / "outcome.json").exists():  # a run of another origin, with its checkpoints
+                    write_json(run.path / "outcome.json", outcome(run, load(run.config().data)))
 
 
 if __name__ == "__main__":

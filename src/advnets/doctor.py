@@ -4,10 +4,9 @@ Samples that are unlike the data are no failure by themselves: every game begins
 signal that is far from good is judged by whether, going on as in the last lines, it would be good in the steps left.
 """
 
-import functools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
@@ -15,24 +14,17 @@ from typing import Any
 
 from advnets.config import Config, TrainConfig
 from advnets.errors import InputError
+from advnets.history import CHANCE, WINDOW, History, Line, Signal, of, spaced
 from advnets.runs import Run
 
-UNIT = 100
-"""Updates of the busier player between two lines that count."""
-WINDOW = 8
-"""Lines that a verdict rests on."""
 GOOD = ("healthy", "learning")
 LASTING = ("stalled", "memorising")
 """Bad verdicts that a smaller step does not mend."""
 
 _MOST = 2**30  # bytes of a log
 _LARGEST = 1e300  # of a number in it
-_CHANCE = -math.log(4)  # V where D is ½ everywhere
-_BEGUN = 0.02  # V further from chance than this: D has begun to tell data from samples
+_WILD = 2.0  # mean logit of data less that of samples with which D, were it right, would have a value near nought
 _FIRST_MARGIN = 0.1  # mean logit of data less that of samples at which it surely has
-
-Line = Mapping[str, Any]
-Signal = Callable[[Line], float | None]
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ def judge(lines: Sequence[Line], train: TrainConfig) -> Verdict | None:
         return None
     if verdict := _diverged(lines[-1]):
         return verdict
-    history = History(_spaced(lines, train), train)
+    history = History(spaced(lines, train), train)
     for check in (_constant, _dead, _still, _waiting, *_PLAYING):
         verdict = check(history)
         if verdict:
@@ -127,66 +119,6 @@ def _is_line(line: object) -> bool:
         return False
     values = [line["step"], line["value"], *signals.values()]
     return all(value is None or (type(value) in (int, float) and abs(value) < _LARGEST) for value in values)
-
-
-def _spaced(lines: Sequence[Line], train: TrainConfig) -> list[Line]:
-    """Leave out lines too soon after another: how a game goes does not depend on how often it is logged."""
-    updates = max(train.k, train.generator_steps)
-    kept: list[Line] = []
-    for line in lines:
-        if not kept or line["step"] * updates // UNIT > kept[-1]["step"] * updates // UNIT:
-            kept.append(line)
-    return kept
-
-
-@dataclass(frozen=True)
-class History:
-    """The lines of a log with what all checks ask of them."""
-
-    lines: Sequence[Line]
-    train: TrainConfig
-
-    @functools.cached_property
-    def begun(self) -> int | None:
-        """Index of the first line on which D tells data from samples."""
-        return next((i for i, line in enumerate(self.lines) if abs(line["value"] - _CHANCE) > _BEGUN), None)
-
-    @property
-    def played(self) -> int:
-        """Lines since then."""
-        return 0 if self.begun is None else len(self.lines) - self.begun
-
-    @property
-    def horizon(self) -> int:
-        """Steps that a signal has to get good in: those left, or half as many as were made if that is more."""
-        step = int(self.lines[-1]["step"])
-        return max(self.train.steps - step, step // 2)
-
-    def recent(self, signal: str | Signal, lines: int = WINDOW) -> list[float]:
-        """The signal on the last lines that have it."""
-        read = signal if callable(signal) else of(signal)
-        return [value for line in self.lines[-lines:] if (value := read(line)) is not None]
-
-    def middle(self, signal: str | Signal) -> float | None:
-        """Median of the signal over the window; None where it is not measured."""
-        values = self.recent(signal)
-        return median(values) if values else None
-
-    def arrives(self, signal: Signal, target: float) -> bool:
-        """Tell whether the signal, falling as it does, gets down to the target within the horizon."""
-        lines = self.lines[-max(WINDOW, 2 * self.played // 3) :]
-        points = [(line["step"], value) for line in lines if (value := signal(line)) is not None]
-        if len(points) < 4:
-            return False
-        half = len(points) // 2
-        (before, high), (after, low) = (map(fmean, zip(*part, strict=True)) for part in (points[:half], points[-half:]))
-        pace = (high - low) / (after - before)
-        return pace > 0 and (low - target) / pace <= self.horizon
-
-
-def of(name: str) -> Signal:
-    """Read one signal of a line."""
-    return lambda line: line["signals"].get(name) if line.get("signals") else None
 
 
 def _verdict(name: str, evidence: str) -> Verdict:
@@ -247,12 +179,23 @@ def _waiting(history: History) -> Verdict | None:
         return None
     if 0.5 <= (history.middle("spread") or 0.0) <= 2:  # G is no worse than D knows
         return None
+    if verdict := _shrunk(history):
+        return verdict
     margin = history.middle("margin") or 0.0
     evidence = f"after {history.lines[-1]['step']:,} steps D answers ½ everywhere (margin {margin:.1g})"
     reach = _logarithm_of_margin
     if not history.arrives(lambda line: -reach(line), -math.log(_FIRST_MARGIN)):
         return _verdict("stalled", f"{evidence}, and at this pace will for long")
     return _verdict("learning", f"{evidence}, less and less so")
+
+
+def _shrunk(history: History) -> Verdict | None:
+    """Find samples that jump about, nearly all alike, ahead of a D that finds nothing to tell them by."""
+    spreads, ever = history.recent("spread"), history.recent("spread", len(history.lines))
+    if not spreads or median(spreads) >= 0.3 or max(ever) < 2 * median(spreads):
+        return None
+    evidence = f"two samples are {median(spreads):.2g} times as far apart as two examples, and were {max(ever):.2g}"
+    return _verdict("collapsed", evidence)
 
 
 def _logarithm_of_margin(line: Line) -> float:
@@ -274,10 +217,10 @@ def _memorising(history: History) -> Verdict | None:
 
 def _generator_ahead(history: History) -> Verdict | None:
     value, margin = median(history.recent(lambda line: line["value"])), history.middle("margin") or 0.0
-    if value < -1.6 or margin < -0.1:
+    if (value < -1.6 and margin < _WILD) or margin < -0.1:
         return _verdict(
             "generator-ahead",
-            f"D takes samples for data: value {value:.2f} where a coin has {_CHANCE:.2f}, margin {margin:.2g}",
+            f"D takes samples for data: value {value:.2f} where a coin has {CHANCE:.2f}, margin {margin:.2g}",
         )
     return None
 
@@ -344,10 +287,14 @@ def _partly_collapsed(history: History) -> Verdict | None:
 
 def _oscillating(history: History) -> Verdict | None:
     values = history.recent(lambda line: line["value"])
+    margin = history.middle("margin") or 0.0
+    if median(values) < -1.6 and margin >= _WILD:
+        evidence = f"D answers by logits {margin:.2g} apart and is often wrong: value {median(values):.2f}"
+        return _verdict("oscillating", evidence)
     swings = [after - before for before, after in pairwise(values)]
     turns = sum(one * other < 0 for one, other in pairwise(swings))
     size = median(map(abs, swings)) if swings else 0.0
-    if size >= 0.3 and turns >= len(swings) / 2:
+    if history.played >= 2 * WINDOW and size >= 0.3 and turns >= len(swings) / 2:
         return _verdict("oscillating", f"the value of the game swings by {size:.2f} from line to line")
     return None
 
@@ -366,10 +313,10 @@ def _patient(check: Callable[[History], Verdict | None], lines: int) -> Callable
 
 _PLAYING = (
     _patient(_generator_ahead, WINDOW),
+    _patient(_oscillating, WINDOW),
     _patient(_memorising, WINDOW),
     _patient(_discriminator_ahead, WINDOW),
     _patient(_collapsed, WINDOW + 4),
-    _patient(_oscillating, 2 * WINDOW),
     _patient(_partly_collapsed, WINDOW + 4),
     _patient(_slow, WINDOW + 4),
 )

@@ -165,11 +165,12 @@ def auto(config: Config, shape: tuple[int, ...], examples: int, *, unit: bool) -
 
     Both hidden layers of G get about 1.5 units per number of an example, within 128 and 1200 (the paper's for MNIST),
     and D's maxout layers a fifth of that, as the paper's. Images end in sigmoids where their numbers are within 0 and 1
-    (`unit`); the rest ends in linear units.
+    (`unit`); the rest ends in linear units. Vectors are learned as the points of `ring` are, by Adam.
     """
     size = math.prod(shape)
     units = max(128, min(1200, 16 * round(1.5 * size / 16)))
     image = len(shape) == 3
+    train = TrainConfig(average_decay=0.999) if image else _POINTS_TRAIN
     return dataclasses.replace(
         config,
         recipe="auto",
@@ -181,7 +182,7 @@ def auto(config: Config, shape: tuple[int, ...], examples: int, *, unit: bool) -
         discriminator=DiscriminatorConfig(
             hidden=(max(64, units // 5), max(64, units // 5)), keep=(0.8, 0.5) if image else (1.0,)
         ),
-        train=TrainConfig(steps=10_000, batch_size=min(100, max(1, examples // 10)), average_decay=0.999),
+        train=dataclasses.replace(train, steps=10_000, batch_size=min(100, max(1, examples // 10))),
     )
 
 

@@ -3,10 +3,13 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_breast_cancer
 
 from advnets import recipes
+from advnets.config import Config, DataConfig
 from advnets.data import load
 from advnets.runs import Run
 from advnets.sampling import load_sampler
@@ -47,6 +50,22 @@ def test_digits_become_as_various_as_the_data_and_near_to_them(tmp_path):
     nearest = [torch.cdist(x.flatten(1), real.flatten(1)).amin(1).mean().item() for x in (samples, independent(real))]
     assert spread(samples) > 0.5 * spread(real)
     assert nearest[0] < 0.7 * nearest[1]
+
+
+@pytest.mark.slow
+def test_a_table_of_columns_is_learned_by_auto(tmp_path):
+    np.save(tmp_path / "table.npy", load_breast_cancer().data)
+    own = DataConfig(str(tmp_path / "table.npy"))
+    data = load(own)
+    config = recipes.auto(Config(data=own), data.shape, len(data.train.x), unit=False)
+    train(dataclasses.replace(config, train=dataclasses.replace(config.train, steps=1500)), data, Run(tmp_path / "run"))
+    x = load_sampler(Run(tmp_path / "run"), "raw").draw(300)
+    real = load_breast_cancer().data
+    middle, width = real.mean(0), real.std(0)
+    assert np.abs((x.mean(0) - middle) / width).mean() < 0.5
+    assert spread(torch.from_numpy((x - middle) / width)) == pytest.approx(
+        spread(torch.from_numpy((real - middle) / width)), rel=0.35
+    )
 
 
 def test_golden_curve_of_a_tiny_recipe(tmp_path):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from advnets import doctor
+from advnets import doctor, history
 from advnets.cli.arguments import parse
 from advnets.cli.main import BAD_ANSWER, DONE
 from advnets.cli.output import emit, table
@@ -76,7 +76,7 @@ def run(tokens: list[str]) -> int:
     return BAD_ANSWER if verdict.bad else DONE
 
 
-def _course(lines: Sequence[doctor.Line], config: Config) -> list[dict[str, Any]]:
+def _course(lines: Sequence[history.Line], config: Config) -> list[dict[str, Any]]:
     """The verdicts of a run's last stage with the step from which each stood."""
     course: list[dict[str, Any]] = []
     for index, line in enumerate(lines):
@@ -91,7 +91,7 @@ def _content(
     status: dict[str, Any],
     verdict: doctor.Verdict,
     course: list[dict[str, Any]],
-    lines: Sequence[doctor.Line],
+    lines: Sequence[history.Line],
 ) -> dict[str, Any]:
     return {
         "run": str(target.path),
@@ -112,7 +112,7 @@ def _page(
     status: dict[str, Any],
     verdict: doctor.Verdict,
     course: list[dict[str, Any]],
-    lines: Sequence[doctor.Line],
+    lines: Sequence[history.Line],
 ) -> str:
     step = lines[-1]["step"] if lines else 0
     head = [
@@ -129,9 +129,9 @@ def _page(
     return "\n".join([*head, "", table(rows)] if len(rows) > 1 else head)
 
 
-def _row(name: str, meaning: str, lines: Sequence[doctor.Line]) -> tuple[str, ...] | None:
+def _row(name: str, meaning: str, lines: Sequence[history.Line]) -> tuple[str, ...] | None:
     """A signal's plot over the whole run, its range and its last value; None where it was never measured."""
-    values = [doctor.of(name)(line) for line in lines]
+    values = [history.of(name)(line) for line in lines]
     there = [value for value in values if value is not None]
     if not there:
         return None

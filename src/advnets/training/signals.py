@@ -38,7 +38,7 @@ class Probe:
     near: float
     """Half the median distance of a training example to the nearest other one, of as many as there are samples."""
     apart: float
-    """Mean distance of held-out examples to the nearest of `train`."""
+    """Median distance of held-out examples to the nearest of `train`."""
     centres: Float[Tensor, "classes numbers"] | None
     """Mean example of each class, where there are labels."""
     shares: Float[Tensor, " classes"] | None
@@ -64,7 +64,7 @@ def new_probe(game: Game, data: DataSet) -> Probe:
         flat,
         _spread(flat[:SAMPLES]),
         float(_nearest(flat[:SAMPLES]).median()) / 2,
-        float(torch.cdist(held_out.flatten(1), flat).amin(1).mean()),
+        float(torch.cdist(held_out.flatten(1), flat).amin(1).median()),
         centres,
         None if centres is None else _shares(flat, centres),
     )
@@ -117,7 +117,7 @@ def _of_samples(x: Rows, probe: Probe) -> Signals:
     """How varied samples are beside the data, and how near to training examples."""
     apart = _distances(x)
     crowd = (apart <= probe.near).float().mean(1)
-    near = float(torch.cdist(x, probe.train).amin(1).mean())
+    near = float(torch.cdist(x, probe.train).amin(1).median())
     found: Signals = {
         "spread": _spread(x) / probe.spread if probe.spread else None,
         "repeated": float((_nearest(x) <= probe.near).float().mean()),

@@ -1,0 +1,82 @@
+"""The lines of a run's log, and what the doctor's rules ask of them."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+from advnets.config import TrainConfig
+
+UNIT = 100
+"""Updates of the busier player between two lines that count."""
+WINDOW = 8
+"""Lines that a verdict rests on."""
+
+CHANCE = -math.log(4)
+"""The value of the game where D is ½ everywhere."""
+_BEGUN = 0.02  # V further from chance than this: D has begun to tell data from samples
+
+Line = Mapping[str, Any]
+Signal = Callable[[Line], float | None]
+
+
+@dataclass(frozen=True)
+class History:
+    """The lines of a log with what all checks ask of them."""
+
+    lines: Sequence[Line]
+    train: TrainConfig
+
+    @functools.cached_property
+    def begun(self) -> int | None:
+        """Index of the first line on which D tells data from samples."""
+        return next((i for i, line in enumerate(self.lines) if abs(line["value"] - CHANCE) > _BEGUN), None)
+
+    @property
+    def played(self) -> int:
+        """Lines since then."""
+        return 0 if self.begun is None else len(self.lines) - self.begun
+
+    @property
+    def horizon(self) -> int:
+        """Steps that a signal has to get good in: those left, or half as many as were made if that is more."""
+        step = int(self.lines[-1]["step"])
+        return max(self.train.steps - step, step // 2)
+
+    def recent(self, signal: str | Signal, lines: int = WINDOW) -> list[float]:
+        """The signal on the last lines that have it."""
+        read = signal if callable(signal) else of(signal)
+        return [value for line in self.lines[-lines:] if (value := read(line)) is not None]
+
+    def middle(self, signal: str | Signal) -> float | None:
+        """Median of the signal over the window; None where it is not measured."""
+        values = self.recent(signal)
+        return median(values) if values else None
+
+    def arrives(self, signal: Signal, target: float) -> bool:
+        """Tell whether the signal, falling as it does, gets down to the target within the horizon."""
+        lines = self.lines[-max(WINDOW, 2 * self.played // 3) :]
+        points = [(line["step"], value) for line in lines if (value := signal(line)) is not None]
+        if len(points) < 4:
+            return False
+        half = len(points) // 2
+        (before, high), (after, low) = (map(fmean, zip(*part, strict=True)) for part in (points[:half], points[-half:]))
+        pace = (high - low) / (after - before)
+        return pace > 0 and (low - target) / pace <= self.horizon
+
+
+def of(name: str) -> Signal:
+    """Read one signal of a line."""
+    return lambda line: line["signals"].get(name) if line.get("signals") else None
+
+
+def spaced(lines: Sequence[Line], train: TrainConfig) -> list[Line]:
+    """Leave out lines too soon after another: how a game goes does not depend on how often it is logged."""
+    updates = max(train.k, train.generator_steps)
+    kept: list[Line] = []
+    for line in lines:
+        if not kept or line["step"] * updates // UNIT > kept[-1]["step"] * updates // UNIT:
+            kept.append(line)
+    return kept
