@@ -131,3 +131,35 @@ def test_a_run_made_before_a_setting_existed_is_read_with_what_it_did_then():
     del content["train"]["steps"]  # a setting that always was there is missed
     with pytest.raises(InputError, match=r"lacks fields \['steps'\]"):
         from_json(Config, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "batch", "noise", "ranges", "limits"),
+    [
+        ("mnist-paper", 0.1, 100, "uniform", (0.05, 0.05, 0.005), (None, None)),
+        ("tfd", 0.05, 100, "gaussian", (0.05, 0.05, 0.005), (1.9365, 1.9365)),
+        ("cifar10-fc", 0.01, 100, "gaussian", (0.05, 0.5, 0.005), (None, None)),  # released: .025, which diverges
+        ("cifar10-conv", 0.004, 128, "gaussian", (0.05, 0.05, 0.005), (None, None)),
+    ],
+)
+def test_presets_are_the_released_settings(name, rate, batch, noise, ranges, limits):
+    """As the four published configuration files have them; first weights are uniform in ±range."""
+    config = recipes.get(name)
+    generator, discriminator, game = config.generator, config.discriminator, config.train
+    assert (game.learning_rate, game.batch_size, config.noise.kind, config.noise.dimension) == (rate, batch, noise, 100)
+    top = generator.init_range if generator.output_init_range is None else generator.output_init_range
+    assert (generator.init_range, top, discriminator.init_range) == ranges
+    assert (generator.max_column_norm, discriminator.max_column_norm) == limits
+    assert (game.mode, game.optimiser, game.minimax_weight, discriminator.keep) == (
+        "released",
+        "momentum",
+        0,
+        (0.8, 0.5),
+    )
+    assert (game.decay_per_update, game.momentum, game.final_momentum, game.momentum_epochs) == (
+        1.000004,
+        0.5,
+        0.7,
+        250,
+    )
+    assert game.discriminator_learning_rate is None

@@ -92,6 +92,7 @@ RECIPES: dict[str, Recipe] = {
                 activations=("rectifier", "sigmoid"),
                 hidden_biases=(0.0, -2.0),
                 output_sparse=100,
+                max_column_norm=1.9365,
             ),
             discriminator=DiscriminatorConfig(hidden=(1200, 1200), max_column_norm=1.9365),
             train=TrainConfig(steps=72_600, learning_rate=0.05),
