@@ -19,7 +19,7 @@ SAMPLES = 128
 _EXAMPLES = 2048  # training examples among which nearest neighbours are looked for
 _CLASSES = 100  # more than these leave too few samples each
 _REJECTED = 0.01
-_EQUAL = 1e-3  # of the mean distance of two examples
+_EQUAL = 1e-6  # of the mean distance of two examples
 
 Rows = Float[Tensor, "n numbers"]
 Signals = dict[str, float | None]
