@@ -15,22 +15,24 @@ import fcntl
 import hashlib
 import json
 import math
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from advnets import disk
 from advnets.config import FREE_ON_RESUME, Config, check, flatten, from_json, spell, to_json
+from advnets.disk import read_json as read_json
+from advnets.disk import reason
+from advnets.disk import reporting as reporting
+from advnets.disk import write_json as write_json
 from advnets.errors import InputError
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 2
 _CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
 _CHECKSUMS = "SHA256SUMS"
-_MAX_JSON_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Run:
         """
         self.require_free()
         with reporting(f"cannot make the run folder {self.path}"):
-            self.path.mkdir(parents=True, exist_ok=True)
+            disk.make_folder(self.path)
             write_json(self.path / "config.json", {"format": FORMAT, "config": to_json(config), **facts})
 
     def read(self) -> dict[str, Any]:
@@ -151,7 +153,7 @@ class Run:
         if not self.log.exists():
             return 0
         with reporting(f"cannot write {self.log}", "the last checkpoint is intact"):
-            _flush(self.log)
+            disk.flush(self.log)
         return self.log.stat().st_size
 
     def cut_log(self, size: int) -> None:
@@ -164,12 +166,12 @@ class Run:
             )
         if self.log.exists():
             with reporting(f"cannot write {self.log}"):
-                os.truncate(self.log, size)
+                disk.cut(self.log, size)
 
     def append(self, file: Path, line: dict[str, Any]) -> None:
         """Append a line of JSON to one of the run's files."""
-        with reporting(f"cannot write {file}", "the last checkpoint is intact"), file.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+        with reporting(f"cannot write {file}", "the last checkpoint is intact"):
+            disk.append(file, (json.dumps(line) + "\n").encode())
 
     def validations(self) -> list[dict[str, float]]:
         """The validation likelihoods taken so far: step and nats; raises InputError for a damaged file."""
@@ -187,9 +189,7 @@ class Run:
         if self.validation.is_file():
             kept = [line for line in self.validations() if line["step"] <= step]
             with reporting(f"cannot write {self.validation}"):
-                aside = self.validation.with_name(".validation.jsonl.writing")
-                aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
-                aside.replace(self.validation)
+                disk.replace(self.validation, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def best_step(self, until: float = math.inf) -> int | None:
         """Step of the best validation likelihood up to a step, the first of equals; None where none was taken."""
@@ -219,20 +219,18 @@ class Run:
         survivor = f"the checkpoint of step {last[0]} is intact" if last else "there was no checkpoint before it"
         with reporting(f"cannot write the checkpoint of step {step} in {self.path}", survivor):
             try:
-                shutil.rmtree(aside, ignore_errors=True)
-                aside.mkdir(parents=True)
+                disk.remove(aside)
+                disk.make_folder(aside)
                 yield aside
                 names = sorted(file.name for file in aside.iterdir())
                 sums = "".join(f"{_sha256(aside / name)}  {name}\n" for name in names)
-                (aside / _CHECKSUMS).write_text(sums)
-                for name in [*names, _CHECKSUMS]:
-                    _flush(aside / name)
-                _flush(aside)
-                shutil.rmtree(target, ignore_errors=True)
+                disk.write(aside / _CHECKSUMS, sums.encode())
+                disk.flush(aside)
+                disk.remove(target)
                 aside.rename(target)
-                _flush(target.parent)
+                disk.flush(target.parent)
             except BaseException:
-                shutil.rmtree(aside, ignore_errors=True)
+                disk.remove(aside)
                 raise
         self._drop_old_checkpoints(keep_every)
 
@@ -241,7 +239,7 @@ class Run:
         best = {self.best_step(last) for last in steps[-KEPT_CHECKPOINTS:]}  # a rollback may make an older one the best
         for step in steps[:-KEPT_CHECKPOINTS]:
             if step and step not in best and not (keep_every and step % keep_every == 0):
-                shutil.rmtree(self.checkpoint(step), ignore_errors=True)
+                disk.remove(self.checkpoint(step))
 
     def drop_checkpoints_after(self, step: int) -> None:
         """Remove newer checkpoints than that of a step, and pictures; of each all or nothing, the newest first."""
@@ -249,7 +247,7 @@ class Run:
             for later in [other for other in reversed(self.checkpoint_steps()) if other > step]:
                 aside = self.checkpoint(later).with_name(f".writing-step-{later}")
                 self.checkpoint(later).rename(aside)
-                shutil.rmtree(aside, ignore_errors=True)
+                disk.remove(aside)
             for file in (self.path / "samples").glob("step-*.png"):
                 if (found := _CHECKPOINT.fullmatch(file.stem)) and int(found[1]) > step:
                     file.unlink()
@@ -285,7 +283,7 @@ class Run:
                         f"another process is training {self.path}, allowed: one at a time; wait for it or stop it"
                     ) from None
             for leftover in (self.path / "checkpoints").glob(".writing-*"):  # of a process that was killed
-                shutil.rmtree(leftover, ignore_errors=True)
+                disk.remove(leftover)
             yield
 
 
@@ -324,62 +322,9 @@ def reserved(folder: Path, name: str) -> Iterator[Path]:
             folder.rmdir()
 
 
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object; raises InputError for anything else."""
-    try:
-        if file.stat().st_size > _MAX_JSON_BYTES:
-            raise InputError(f"{file} is larger than {_MAX_JSON_BYTES} bytes; restore it from a copy")
-        content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{file} cannot be read ({_reason(error)}), allowed: the JSON that advnets wrote; restore it from a copy"
-        ) from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds {type(content).__name__}, allowed: a JSON object; restore it from a copy")
-    return content
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object aside, then rename it into place."""
-    aside = file.with_name(f".{file.name}.writing")
-    with aside.open("w") as stream:
-        stream.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
-        sync(stream)
-    aside.replace(file)
-
-
-def sync(stream: IO[Any]) -> None:
-    """Bring what was written to the disk itself."""
-    stream.flush()
-    os.fsync(stream.fileno())
-
-
-@contextlib.contextmanager
-def reporting(what: str, survivor: str = "nothing was lost") -> Iterator[None]:
-    """Turn a failed system call into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{what}: {_reason(error)}; {survivor}; free space or fix permissions, then go on with --resume"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
-
-
 def _sha256(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _damage(folder: Path) -> str | None:
@@ -393,5 +338,5 @@ def _damage(folder: Path) -> str | None:
             if _sha256(folder / name) != digest:
                 return f"{name} has another checksum"
     except (OSError, ValueError) as error:
-        return _reason(error)
+        return reason(error)
     return None if lines else f"{_CHECKSUMS} is empty"

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from advnets import disk
+from advnets.disk import read_json
 from advnets.errors import InputError
 from advnets.nets.files import load_net, read_tensors, write_tensors
-from advnets.runs import read_json
 from advnets.seeds import stream
 from advnets.training.game import Game
 
@@ -40,7 +41,7 @@ def save(game: Game, folder: Path, log_bytes: int) -> None:
         rest["averaged"] = game.average.n_averaged
     write_tensors(rest, folder / "game.safetensors")
     counts = dict(zip(_COUNTS, (game.step, game.stage, game.summed, log_bytes), strict=True))
-    (folder / "state.json").write_text(json.dumps(counts) + "\n")
+    disk.write(folder / "state.json", (json.dumps(counts) + "\n").encode())
 
 
 def read_counts(folder: Path) -> dict[str, int]:
