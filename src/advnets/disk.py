@@ -38,11 +38,17 @@ def whole(file: Path) -> Iterator[Path]:
     aside = file.with_name(f".{file.name}.writing")
     try:
         yield aside
-        os.replace(aside, file)
+        rename(aside, file)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(aside)
         raise
+
+
+def rename(old: Path, new: Path) -> None:
+    """Rename a file, over another, or a folder, in the folder it lies in."""
+    os.replace(old, new)
+    flush(new.parent)
 
 
 @contextlib.contextmanager
@@ -54,9 +60,9 @@ def streaming(file: Path) -> Iterator[IO[bytes]]:
         os.fsync(stream.fileno())
 
 
-def append(file: Path, content: bytes | memoryview) -> None:
-    """Write at the end of a file, which `flush` then brings to the disk itself."""
-    with _opened(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND) as descriptor:
+def append(file: Path, content: bytes | memoryview, *, begun: bool = False) -> None:
+    """Write at the end of a file, which `flush` then brings to the disk itself; it has to be there if it was begun."""
+    with _opened(file, os.O_WRONLY | os.O_APPEND | (0 if begun else os.O_CREAT)) as descriptor:
         _pour(descriptor, content)
 
 
@@ -66,19 +72,31 @@ def cut(file: Path, size: int) -> None:
 
 
 def flush(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk itself."""
-    with _opened(path, os.O_RDONLY) as descriptor:
-        os.fsync(descriptor)
+    """Bring a file, or the names in a folder where the system can, to the disk itself."""
+    try:
+        with _opened(path, os.O_RDONLY) as descriptor:
+            os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH or not path.is_dir():
+            raise
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder, and those it lies in, where they are not there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        flush(folder.parent)
 
 
 def remove(folder: Path) -> None:
     """Remove a folder with all it holds, as far as the system lets."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_file(file: Path) -> None:
+    """Remove a file."""
+    os.unlink(file)
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -102,14 +120,19 @@ def write_json(file: Path, content: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def reporting(what: str, survivor: str = "nothing was lost") -> Iterator[None]:
-    """Turn a failed system call into one line for the user."""
+def reporting(what: str, survivor: str = "nothing was lost", fix: str | None = None) -> Iterator[None]:
+    """Turn a failed system call into one line for the user: what, why, what is left, and how to fix it."""
     try:
         yield
+    except FileNotFoundError as error:
+        gone = fix or "put it back and go on with --resume, or train again"
+        raise InputError(f"{what}: {reason(error)}, so something was removed or moved meanwhile; {gone}") from error
     except OSError as error:
-        raise InputError(
-            f"{what}: {reason(error)}; {survivor}; free space or fix permissions, then go on with --resume"
-        ) from error
+        fix = fix or "free space or fix permissions, then go on with --resume"
+        name = Path(str(error.filename or "")).name
+        name = name.removeprefix(".").removesuffix(".writing")
+        of = f" for {name}" if name and name not in what else ""
+        raise InputError(f"{what}: {reason(error)}{of}; {survivor}; {fix}") from error
 
 
 def reason(error: Exception) -> str:
@@ -121,9 +144,13 @@ def reason(error: Exception) -> str:
 def _opened(path: Path, flags: int) -> Iterator[int]:
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
     try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _pour(descriptor: int, content: bytes | memoryview) -> None:

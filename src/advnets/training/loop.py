@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,10 +16,11 @@ from torch import nn
 from advnets import doctor, pictures, sampling
 from advnets.config import Config, check
 from advnets.data.dataset import DataSet
+from advnets.disk import reporting
 from advnets.doctor import Verdict
 from advnets.errors import InputError
 from advnets.recipes import parameter_counts
-from advnets.runs import Run, reporting
+from advnets.runs import Run
 from advnets.training import checkpoint, schedules
 from advnets.training.batches import Batches
 from advnets.training.game import MEASURES, Game, new_game, second_stage
@@ -114,9 +114,7 @@ def _train(
     batches = Batches(x.to(fabric.device, _dtype(config)), config.train.batch_size, config.seed)
     game = new_game(config, data.shape, mean, fabric)
     keep_memory(game.generator.net, game.discriminator.net)
-    if not resume:
-        run.create(config, facts(game, data))
-    with run.locked():
+    with run.locked() if resume else run.begun(config, facts(game, data)):
         if resume:
             _check_data(run, data)
             run.adopt(config)
@@ -150,8 +148,10 @@ def _play(
     train, device = game.config.train, game.random.device
     move = paper_step if train.mode == "paper" else released_step
     probe = new_probe(game, data) if train.signals == "on" else None
-    since, played = time.perf_counter(), 0
     ending = game.step >= train.steps
+    if game.step and (ending or game.step % train.sample_every == 0):
+        _picture(game, data, run, again=False)  # killed between the checkpoint and its picture
+    since, played = time.perf_counter(), 0
     while not ending:
         _enter_stage(game, data, run, watch)
         with fast_products(device):
@@ -180,8 +180,6 @@ def _play(
                 return "diverged"
             ending = False
         since += time.perf_counter() - paused
-    if not _picture_file(run, game.step).exists():  # killed between the last checkpoint and its picture
-        _picture(game, data, run)
     return "finished" if game.step >= train.steps else "interrupted"
 
 
@@ -225,7 +223,7 @@ def _keep(game: Game, data: DataSet, run: Run, watch: Watch, validate: Validate,
 
 def _save(game: Game, run: Run, watch: Watch) -> None:
     with run.writing_checkpoint(game.step, game.config.train.keep_every) as folder:
-        checkpoint.save(game, folder, run.flush_log())
+        checkpoint.save(game, folder, run.flush_lines())
     run.write_status(game.step, "running", **watch.told())
 
 
@@ -277,7 +275,7 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
     checkpoint.restore(game, folder)
     slow(game, len(rollbacks(run)))
     run.cut_log(counts["log_bytes"])
-    run.cut_validations(game.step)
+    run.cut_validations(game.step, counts.get("validation_bytes"))
     return game
 
 
@@ -298,7 +296,7 @@ def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> tuple[d
     if probe is not None:
         with fast_products(game.random.device):
             line["signals"] = take(game, probe)
-    run.append(run.log, line)
+    run.append(run.log, line, begun=game.step > train.log_every)
     game.sums.zero_()
     game.summed = 0
     return measures, line
@@ -309,21 +307,23 @@ def _time(game: Game, run: Run, seconds: float, steps: int) -> None:
     run.append(run.timing, {"step": game.step, "milliseconds_per_step": 1000 * seconds / steps})
 
 
-def _picture_file(run: Run, step: int) -> Path:
-    return run.path / "samples" / f"step-{step}.png"
+def _picture(game: Game, data: DataSet, run: Run, *, again: bool = True) -> None:
+    """Write samples.png from the same latents at every step, then the same as samples/step-N.png.
 
-
-def _picture(game: Game, data: DataSet, run: Run) -> None:
-    """Write samples/step-N.png from the same latents at every step, and samples.png, the newest."""
+    Where the latter is there, it is written only `again`.
+    """
+    file = run.path / "samples" / f"step-{game.step}.png"
+    if file.exists() and not again:
+        return
     net = _shown(game)
     count = _GRID if len(data.shape) == 3 else _POINTS
     x = sampling.generate(net, sampling.draw_latents(game.config.noise, count, game.config.seed))
     behind = data.scaling.undo(data.train.x[:count]) if len(data.shape) == 1 else None
     picture = sampling.picture(data.scaling.undo(x), data.scaling, behind)
-    with reporting(f"cannot write samples in {run.path}", "the last checkpoint is intact"):
-        for file in (_picture_file(run, game.step), run.path / "samples.png"):
-            file.parent.mkdir(exist_ok=True)
-            pictures.save(picture, file)
+    with reporting(f"cannot write samples in {run.path}", "checkpoints are intact"):
+        run.make_folder("samples")
+        for place in (run.path / "samples.png", file):  # in this order: where the second is, the first is
+            pictures.save(picture, place)
 
 
 def facts(game: Game, data: DataSet) -> dict[str, Any]:
