@@ -2,11 +2,9 @@
 
 import contextlib
 import math
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import torch
@@ -19,12 +17,12 @@ from advnets.data.dataset import DataSet
 from advnets.disk import reporting
 from advnets.doctor import Verdict
 from advnets.errors import InputError
-from advnets.recipes import parameter_counts
 from advnets.runs import Run
 from advnets.training import checkpoint, schedules
 from advnets.training.batches import Batches
+from advnets.training.facts import check_data, differences, facts, note_elsewhere, threads
 from advnets.training.game import MEASURES, Game, new_game, second_stage
-from advnets.training.processor import faithful, fast_products, keep_memory
+from advnets.training.processor import fast_products, keep_memory
 from advnets.training.signals import Probe, new_probe, take
 from advnets.training.step import paper_step, released_step
 from advnets.training.watch import Watch, new_watch, roll_back, rollbacks, slow
@@ -33,7 +31,6 @@ Validate = Callable[[nn.Module], float]
 """Scores a generator on validation data; more is better."""
 
 _GRID, _POINTS = 100, 2500  # samples a picture: images, points
-_SMALL = 1_000_000  # parameters of both nets, under which a second thread does not pay
 
 
 @dataclass(frozen=True)
@@ -88,14 +85,6 @@ def train(
     return Outcome(state, step, time.perf_counter() - started, watch.verdict, watch.stopped)
 
 
-def threads(config: Config, shape: tuple[int, ...]) -> int:
-    """Count threads to compute with: as many as torch would take, but one for nets too small to share work.
-
-    Two make these no faster, and on a busy machine ten times slower.
-    """
-    return 1 if sum(parameter_counts(config, shape)) < _SMALL else torch.get_num_threads()
-
-
 def _train(
     config: Config,
     data: DataSet,
@@ -116,9 +105,10 @@ def _train(
     keep_memory(game.generator.net, game.discriminator.net)
     with run.locked() if resume else run.begun(config, facts(game, data)):
         if resume:
-            _check_data(run, data)
+            check_data(run, data)
             run.adopt(config)
             game = _resumed(game, run, data, mean, fabric)
+            note_elsewhere(run, game.step, differences(run, config))
         watch = new_watch(run, config)
         run.write_status(game.step, "running", **watch.told())
         state = "interrupted"
@@ -326,68 +316,5 @@ def _picture(game: Game, data: DataSet, run: Run, *, again: bool = True) -> None
             pictures.save(picture, place)
 
 
-def facts(game: Game, data: DataSet) -> dict[str, Any]:
-    """What config.json holds beside the configuration: data, parameter counts, versions, machine."""
-    config = game.config
-    parameters = parameter_counts(config, data.shape, stage=2 if config.second_stage else 1)
-    return {
-        "data": {
-            "name": data.name,
-            "source": data.source,
-            "shape": list(data.shape),
-            "train": len(data.train.x),
-            "validation": len(data.validation.x),
-            "test": len(data.test.x),
-            "fingerprint": data.fingerprint,
-            "scaling": data.scaling.to_json(),
-        },
-        "parameters": {"generator": parameters[0], "discriminator": parameters[1]},
-        **machine(game.random.device, torch.get_num_threads()),
-    }
-
-
-def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:
-    """What the bits of a run depend on beside its configuration and data."""
-    packages = ("advnets", "torch", "numpy", "lightning-fabric", "safetensors")
-    return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
-        "machine": {
-            "device": str(device),
-            "threads": threads,
-            "products": "onednn" if device.type == "cpu" and faithful() else "default",
-            "system": platform.platform(),
-        },
-    }
-
-
-def differences(run: Run, config: Config) -> list[str]:
-    """List what is not as it was when the run began, so that going on may give other bits than never stopping."""
-    content = run.read()
-    now = machine(Fabric(accelerator=config.train.device, devices=1).device, threads(config, run.shape()))
-    return [
-        f"{name} was {content.get(part, {}).get(name)}, is {value}"
-        for part, values in now.items()
-        for name, value in values.items()
-        if content.get(part, {}).get(name) != value
-    ]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _dtype(config: Config) -> torch.dtype:
     return torch.float64 if config.train.precision == "64-true" else torch.float32
-
-
-def _check_data(run: Run, data: DataSet) -> None:
-    """Refuse to go on with a run whose data have changed since."""
-    stored = run.read().get("data", {}).get("fingerprint")
-    if stored != data.fingerprint:
-        raise InputError(
-            f"the data of {run.path} have changed (fingerprint {str(stored)[:12]}, now {data.fingerprint[:12]}), "
-            "allowed on --resume: the same data; restore them, or start a new run with another --out"
-        )
