@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -83,6 +84,71 @@ def loads_that_execute_code(source: str) -> Iterator[str]:
                 yield ast.unparse(node)
             case "torch.load" if settings.get("weights_only") != "True":
                 yield ast.unparse(node)
+
+
+WRITERS = {
+    "disk.py": "all of a run",
+    "locks.py": "who holds a run",
+    "estimator.py": "copies of finished runs in folders of its own",
+    "data/mnist.py": "data that were fetched, checked when they are read",
+    "data/sources.py": "data that were fetched, checked when they are read",
+    "evaluation/features.py": "nets in the cache, with checksums",
+    "reproduce/drawing.py": "figures, which are drawn again",
+    "reproduce/figure1.py": "a film, which is drawn again",
+    "cli/interruption.py": "to the terminal",
+    "cli/main.py": "the null device in the place of a closed pipe",
+    "runs.py": "the reservation of a folder",
+    "evaluation/kept.py": "the folder of the cache",
+    "evaluation/report.py": "pictures in memory",
+    "cli/output.py": "the folder of an output",
+    "cli/sample.py": "into a stream of cli/output.py",
+    "cli/interpolate.py": "into a stream of cli/output.py",
+    "pictures.py": "into memory",
+}
+"""Modules that write by themselves, and what; runs are written through disk.py, whose failures are tested."""
+
+_WRITING = {"write_text", "write_bytes", "mkdir", "rmdir", "unlink", "touch", "rename", "truncate", "ftruncate", "save"}
+_WRITING |= {"savefig", "save_file", "savez", "savez_compressed", "rmtree", "copytree", "copyfile", "pwrite"}
+_THROUGH_DISK = {"disk.rename", "checkpoint.save", "pictures.save", "drawing.save"}
+
+
+def writes(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        whose = ast.unparse(node.func)
+        constants = [ast.unparse(word) for word in (*node.args, *(keyword.value for keyword in node.keywords))]
+        opened = name == "open" and any(re.fullmatch(r"'[rb]*[wax+][bt+]*'|.*O_(WRONLY|RDWR).*", c) for c in constants)
+        if (
+            opened or name in _WRITING or whose in ("os.replace", "os.write", "os.remove")
+        ) and whose not in _THROUGH_DISK:
+            yield ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_writes_around_the_disk(path: Path) -> None:
+    found = list(writes(path.read_text(encoding="utf-8")))
+    assert bool(found) == (name_of(path).removeprefix("advnets/") in WRITERS), found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("file.open('w')", 1),
+        ("open(file, 'ab')", 1),
+        ("file.open(mode='r+')", 1),
+        ("file.open('rb')", 0),
+        ("os.open(file, os.O_WRONLY | os.O_CREAT)", 1),
+        ("file.write_text('')", 1),
+        ("folder.mkdir()", 1),
+        ("os.replace(a, b)", 1),
+        ("text.replace(a, b)", 0),
+        ("disk.replace(file, b'')", 0),
+    ],
+)
+def test_the_search_for_writes_finds_what_it_should(source: str, found: int) -> None:
+    assert len(list(writes(source))) == found
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)

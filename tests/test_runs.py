@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from advnets import checksums, disk, locks
 from advnets.config import Config
 from advnets.errors import InputError
 from advnets.runs import KEPT_CHECKPOINTS, Run, list_runs, next_folder, read_json, reserved, write_json
@@ -192,3 +193,66 @@ def test_runs_are_listed_and_numbered(tmp_path):
     assert first.name == "digits-1"
     assert next_folder(tmp_path, "digits").name == "digits-2"
     assert [run.path for run in list_runs(tmp_path)] == [first]
+
+
+def test_a_run_that_was_removed_is_not_begun_anew_by_what_is_written_later(run):
+    (run.path / "config.json").unlink()
+    run.path.rmdir()
+    with pytest.raises(InputError, match=r"cannot write the checkpoint of step 3 .*removed or moved meanwhile"):
+        write(run, 3)
+    with pytest.raises(FileNotFoundError):
+        run.make_folder("samples")
+    assert not run.path.exists()
+
+
+def test_a_lock_that_its_last_holder_removed_is_made_anew(run, monkeypatch):
+    take = locks._take
+
+    def take_late(descriptor, file, what):
+        if not removed:
+            removed.append(file.unlink())
+        take(descriptor, file, what)
+
+    removed = []
+    monkeypatch.setattr(locks, "_take", take_late)
+    with run.locked():
+        assert removed and (run.path / ".lock").read_text().startswith(f"process {os.getpid()} on ")
+        with pytest.raises(InputError, match="another process is training"), run.locked():
+            pass
+
+
+@pytest.mark.parametrize("moment", ["before the new one", "after it"])
+def test_a_checkpoint_that_is_replaced_is_there_before_or_after(run, monkeypatch, moment):
+    write(run, 3, b"first")
+    real = disk.rename
+
+    def rename(old, new):
+        if moment == "after it" or not new.name.startswith("step-"):
+            real(old, new)
+        if new.name.startswith("step-"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(disk, "rename", rename)
+    monkeypatch.setattr(Run, "_put_back", lambda run: None)  # as a kill would
+    with pytest.raises(KeyboardInterrupt):
+        write(run, 3, b"second")
+    monkeypatch.undo()
+    with run.locked():
+        folder = run.verified_checkpoint()
+    assert (folder / "net.safetensors").read_bytes() == (b"first" if moment == "before the new one" else b"second")
+    assert [path.name for path in folder.parent.iterdir()] == ["step-3"]
+
+
+def test_a_checkpoint_dropped_while_it_is_read_gives_way_to_the_newer_one(run, monkeypatch):
+    write(run, 1)
+    write(run, 2)
+    real = checksums.damage
+
+    def slow(folder):
+        if folder.name == "step-2":
+            write(run, 3)
+            write(run, 4)
+        return real(folder)
+
+    monkeypatch.setattr(checksums, "damage", slow)
+    assert run.verified_checkpoint() == run.checkpoint(4)

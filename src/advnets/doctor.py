@@ -89,7 +89,10 @@ def diverged() -> Verdict:
 
 
 def read_log(run: Run) -> list[dict[str, Any]]:
-    """Read log.jsonl up to its last whole line; raises InputError for what is no line of a log."""
+    """Read log.jsonl up to its last whole line; raises InputError for what is no line of a log.
+
+    Reads up to what a power cut has spoilt: zeros, or anything after the last checkpoint.
+    """
     if not run.log.is_file():
         return []
     with run.log.open("rb") as file:
@@ -97,16 +100,21 @@ def read_log(run: Run) -> list[dict[str, Any]]:
     if len(content) > _MOST:
         raise InputError(f"{run.log} is larger than {_MOST} bytes, allowed: a run's own log; restore it from a copy")
     lines: list[dict[str, Any]] = []
-    for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
+    start = 0
+    for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), 1):
         try:
             line = json.loads(text)
         except (ValueError, RecursionError):
             line = None
         if not _is_line(line) or (lines and (line["step"] <= lines[-1]["step"] or lines[-1]["value"] is None)):
+            saved = run.saved_log_bytes()
+            if b"\0" in text or (saved is not None and start >= saved):
+                break
             raise InputError(
                 f"{run.log} is damaged in line {number}, allowed: lines that training wrote; restore it from a copy"
             )
         lines.append(line)
+        start += len(text)
     return lines
 
 

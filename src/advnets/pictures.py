@@ -1,11 +1,14 @@
 """Samples as pictures: grids of images, and scatter plots of points."""
 
+import io
 import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from advnets import disk
 
 FloatArray = NDArray[np.float32]
 _SHORTEST_SIDE = 480  # pixels that a grid has at least, so that 8x8 digits can be read
@@ -62,6 +65,6 @@ def plot(x: FloatArray, data: FloatArray | None = None) -> Image.Image:
 
 def save(picture: Image.Image, file: Path) -> None:
     """Write a picture aside, then rename it into place."""
-    aside = file.with_name(f".{file.name}.writing")
-    picture.save(aside, format="PNG")
-    aside.replace(file)
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    disk.replace(file, content.getbuffer())

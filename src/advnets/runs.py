@@ -11,26 +11,27 @@ RUN/samples/step-N.png   grids of samples
 """
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import math
 import os
 import re
-import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from advnets import checksums, disk, locks
 from advnets.config import FREE_ON_RESUME, Config, check, flatten, from_json, spell, to_json
+from advnets.disk import read_json as read_json
+from advnets.disk import reporting as reporting
+from advnets.disk import write_json as write_json
 from advnets.errors import InputError
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 2
 _CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
-_CHECKSUMS = "SHA256SUMS"
-_MAX_JSON_BYTES = 64 * 2**20
+_BARE = {".lock", ".config.json.writing"}
 
 
 @dataclass(frozen=True)
@@ -54,13 +55,22 @@ class Run:
         """The file of validation likelihoods."""
         return self.path / "validation.jsonl"
 
+    @property
+    def _lines(self) -> tuple[Path, Path]:
+        """The files whose sizes a checkpoint keeps."""
+        return self.log, self.validation
+
+    @property
+    def _lock(self) -> Path:
+        return self.path / ".lock"
+
     def exists(self) -> bool:
         """Tell whether the folder holds a run."""
         return (self.path / "config.json").is_file()
 
     def require_free(self) -> None:
-        """Raise InputError if the folder already holds anything."""
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        """Raise InputError if the folder already holds anything but what a process killed at once leaves."""
+        if self.path.exists() and not (self.path.is_dir() and {*os.listdir(self.path)} <= _BARE):
             fix = "go on with that run by --resume, or name" if self.exists() else "it holds no run: name"
             raise InputError(
                 f"{self.path} exists already, allowed: a new or empty folder; {fix} another folder with --out"
@@ -72,9 +82,15 @@ class Run:
         Raises InputError if the folder already holds anything.
         """
         self.require_free()
-        with reporting(f"cannot make the run folder {self.path}"):
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_json(self.path / "config.json", {"format": FORMAT, "config": to_json(config), **facts})
+        with self._making():
+            disk.make_folder(self.path)
+            disk.flush(self.path.parent)  # the folder itself may be new
+            content = {"format": FORMAT, "began": _next_moment(self.path.parent), "config": to_json(config), **facts}
+            write_json(self.path / "config.json", content)
+
+    def _making(self) -> contextlib.AbstractContextManager[None]:
+        fix = "free space, fix permissions, or name another folder with --out"
+        return reporting(f"cannot make the run folder {self.path}", fix=fix)
 
     def read(self) -> dict[str, Any]:
         """Read config.json; raises InputError where there is no run or a newer version wrote it."""
@@ -128,31 +144,27 @@ class Run:
         """Read status.json; empty where the run has not begun. A run whose process was killed counts as interrupted."""
         file = self.path / "status.json"
         status = read_json(file) if file.is_file() else {}
-        return {**status, "state": "interrupted"} if status.get("state") == "running" and not self._held() else status
-
-    def _held(self) -> bool:
-        """Tell whether a living process trains this run."""
-        try:
-            with (self.path / ".lock").open() as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        killed = status.get("state") == "running" and not locks.is_held(self._lock)
+        return {**status, "state": "interrupted"} if killed else status
 
     def write_status(self, step: int, state: str, verdict: str | None, **more: Any) -> None:
         """Replace status.json."""
-        with reporting(f"cannot write {self.path}/status.json", "the last checkpoint is intact"):
+        with reporting(f"cannot write {self.path}/status.json", "checkpoints are intact"):
             write_json(self.path / "status.json", {"step": step, "state": state, "verdict": verdict, **more})
 
-    def flush_log(self) -> int:
-        """Bring log.jsonl to the disk itself and return its size in bytes."""
-        if not self.log.exists():
-            return 0
-        with reporting(f"cannot write {self.log}", "the last checkpoint is intact"):
-            _flush(self.log)
-        return self.log.stat().st_size
+    def flush_lines(self) -> dict[str, int]:
+        """Bring log.jsonl and validation.jsonl to the disk itself; return their sizes: log_bytes, validation_bytes."""
+        with reporting(f"cannot write {self.log}", "checkpoints are intact"):
+            there = [file for file in (self.log, self.validation) if file.exists()]
+            for file in (*there, self.path):
+                disk.flush(file)
+            return {f"{file.stem}_bytes": file.stat().st_size if file in there else 0 for file in self._lines}
+
+    def saved_log_bytes(self) -> int | None:
+        """Bytes of log.jsonl at the last checkpoint: what comes after, a resume cuts off; None without a checkpoint."""
+        last = self.checkpoint_steps()[-1:]
+        size = read_json(self.checkpoint(last[0]) / "state.json").get("log_bytes") if last else None
+        return size if isinstance(size, int) else None
 
     def cut_log(self, size: int) -> None:
         """Cut log.jsonl back to its size at a checkpoint; raises InputError if it has lost lines since."""
@@ -164,16 +176,17 @@ class Run:
             )
         if self.log.exists():
             with reporting(f"cannot write {self.log}"):
-                os.truncate(self.log, size)
+                disk.cut(self.log, size)
 
-    def append(self, file: Path, line: dict[str, Any]) -> None:
-        """Append a line of JSON to one of the run's files."""
-        with reporting(f"cannot write {file}", "the last checkpoint is intact"), file.open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+    def append(self, file: Path, line: dict[str, Any], *, begun: bool = False) -> None:
+        """Append a line of JSON to one of the run's files, which has to be there if it was begun."""
+        with reporting(f"cannot write {file}", "checkpoints are intact"):
+            disk.append(file, (json.dumps(line) + "\n").encode(), begun=begun)
 
     def validations(self) -> list[dict[str, float]]:
         """The validation likelihoods taken so far: step and nats; raises InputError for a damaged file."""
-        lines = self.validation.read_text().splitlines() if self.validation.is_file() else []
+        content = self.validation.read_bytes() if self.validation.is_file() else b""
+        lines = content[: content.rfind(b"\n") + 1].splitlines()
         try:
             taken = [json.loads(line) for line in lines]
             return [{"step": int(line["step"]), "nats": float(line["nats"])} for line in taken]
@@ -182,19 +195,27 @@ class Run:
                 f"{self.validation} is damaged, allowed: lines of step and nats; delete it, and the best step is lost"
             ) from None
 
-    def cut_validations(self, step: int) -> None:
-        """Forget the validation likelihoods taken after a step."""
-        if self.validation.is_file():
-            kept = [line for line in self.validations() if line["step"] <= step]
-            with reporting(f"cannot write {self.validation}"):
-                aside = self.validation.with_name(".validation.jsonl.writing")
-                aside.write_text("".join(json.dumps(line) + "\n" for line in kept))
-                aside.replace(self.validation)
+    def cut_validations(self, step: int, size: int | None = None) -> None:
+        """Forget the validation likelihoods taken after a step, where the file has `size` bytes if that is known."""
+        if not self.validation.is_file():
+            return
+        with reporting(f"cannot write {self.validation}"):
+            if size is not None and self.validation.stat().st_size >= size:
+                disk.cut(self.validation, size)
+            else:
+                kept = [line for line in self.validations() if line["step"] <= step]
+                disk.replace(self.validation, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def best_step(self, until: float = math.inf) -> int | None:
         """Step of the best validation likelihood up to a step, the first of equals; None where none was taken."""
         taken = [line for line in self.validations() if line["step"] <= until]
         return int(max(taken, key=lambda line: line["nats"])["step"]) if taken else None
+
+    def make_folder(self, name: str) -> Path:
+        """Make a folder of the run where it is not there; a run that was removed is not begun anew."""
+        os.stat(self.path / "config.json")
+        disk.make_folder(self.path / name)
+        return self.path / name
 
     def checkpoint(self, step: int) -> Path:
         """Folder of the checkpoint of a step."""
@@ -219,55 +240,78 @@ class Run:
         survivor = f"the checkpoint of step {last[0]} is intact" if last else "there was no checkpoint before it"
         with reporting(f"cannot write the checkpoint of step {step} in {self.path}", survivor):
             try:
-                shutil.rmtree(aside, ignore_errors=True)
-                aside.mkdir(parents=True)
+                self.make_folder("checkpoints")
+                disk.remove(aside)
+                disk.make_folder(aside)
                 yield aside
-                names = sorted(file.name for file in aside.iterdir())
-                sums = "".join(f"{_sha256(aside / name)}  {name}\n" for name in names)
-                (aside / _CHECKSUMS).write_text(sums)
-                for name in [*names, _CHECKSUMS]:
-                    _flush(aside / name)
-                _flush(aside)
-                shutil.rmtree(target, ignore_errors=True)
-                aside.rename(target)
-                _flush(target.parent)
+                checksums.write(aside)
+                disk.flush(aside)
+                if target.exists():
+                    disk.rename(target, target.with_name(f".replaced-step-{step}"))
+                disk.rename(aside, target)
+                self._put_back()
             except BaseException:
-                shutil.rmtree(aside, ignore_errors=True)
+                disk.remove(aside)
+                with contextlib.suppress(OSError):
+                    self._put_back()
                 raise
         self._drop_old_checkpoints(keep_every)
+
+    def _put_back(self) -> None:
+        """Put back checkpoints that were about to be replaced, and remove those that were."""
+        for replaced in (self.path / "checkpoints").glob(".replaced-*"):
+            target = replaced.with_name(replaced.name.removeprefix(".replaced-"))
+            if target.exists():
+                disk.remove(replaced)
+            else:
+                disk.rename(replaced, target)
+
+    def _drop(self, step: int) -> None:
+        """Remove a checkpoint, all of it or nothing."""
+        aside = self.checkpoint(step).with_name(f".writing-step-{step}")
+        disk.remove(aside)
+        disk.rename(self.checkpoint(step), aside)
+        disk.remove(aside)
 
     def _drop_old_checkpoints(self, keep_every: int) -> None:
         steps = self.checkpoint_steps()
         best = {self.best_step(last) for last in steps[-KEPT_CHECKPOINTS:]}  # a rollback may make an older one the best
         for step in steps[:-KEPT_CHECKPOINTS]:
             if step and step not in best and not (keep_every and step % keep_every == 0):
-                shutil.rmtree(self.checkpoint(step), ignore_errors=True)
+                with contextlib.suppress(OSError):  # it may stay
+                    self._drop(step)
 
     def drop_checkpoints_after(self, step: int) -> None:
         """Remove newer checkpoints than that of a step, and pictures; of each all or nothing, the newest first."""
         with reporting(f"cannot remove later checkpoints of {self.path}", f"the checkpoint of step {step} is intact"):
             for later in [other for other in reversed(self.checkpoint_steps()) if other > step]:
-                aside = self.checkpoint(later).with_name(f".writing-step-{later}")
-                self.checkpoint(later).rename(aside)
-                shutil.rmtree(aside, ignore_errors=True)
+                self._drop(later)
             for file in (self.path / "samples").glob("step-*.png"):
                 if (found := _CHECKPOINT.fullmatch(file.stem)) and int(found[1]) > step:
-                    file.unlink()
+                    disk.remove_file(file)
 
     def verified_checkpoint(self, step: int | None = None) -> Path | None:
         """Return the folder of a checkpoint (the last by default) after checking its checksums; None if there is none.
 
         Raises InputError for a damaged one.
         """
-        steps = self.checkpoint_steps()
+        while True:
+            steps = self.checkpoint_steps()
+            try:
+                return self._verified(step, steps)
+            except InputError:  # of a checkpoint that a training process has dropped meanwhile, there is a newer one
+                if step is not None or not steps or self.checkpoint(steps[-1]).exists():
+                    raise
+
+    def _verified(self, step: int | None, steps: list[int]) -> Path | None:
         if step is not None and step not in steps:
             raise InputError(f"{self.path} has no checkpoint of step {step}, there are {steps}; name one of these")
         if not steps:
             return None
         folder = self.checkpoint(steps[-1] if step is None else step)
-        wrong = _damage(folder)
+        wrong = checksums.damage(folder)
         if wrong:
-            older = [other for other in steps if not _damage(self.checkpoint(other))]
+            older = [other for other in steps if not checksums.damage(self.checkpoint(other))]
             fix = f"delete that folder to go on from step {older[-1]}" if older else "delete it and train again"
             raise InputError(f"checkpoint {folder} is damaged ({wrong}), allowed: files as they were written; {fix}")
         return folder
@@ -275,17 +319,26 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; the system frees it when the process ends, however it ends."""
-        with contextlib.ExitStack() as stack:
-            with reporting(f"cannot lock the run {self.path}"):
-                file = stack.enter_context((self.path / ".lock").open("w"))
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise InputError(
-                        f"another process is training {self.path}, allowed: one at a time; wait for it or stop it"
-                    ) from None
+        with locks.held(self._lock, f"is training {self.path}"):
+            with reporting(f"cannot tidy {self.path}"):
+                self._put_back()
             for leftover in (self.path / "checkpoints").glob(".writing-*"):  # of a process that was killed
-                shutil.rmtree(leftover, ignore_errors=True)
+                disk.remove(leftover)
+            yield
+
+    @contextlib.contextmanager
+    def begun(self, config: Config, facts: dict[str, Any]) -> Iterator[None]:
+        """Make the run as `create` does and hold it, with no moment in between for another process."""
+        self.require_free()
+        with self._making():
+            disk.make_folder(self.path)
+        with locks.held(self._lock, f"is training {self.path}"):
+            try:
+                self.create(config, facts)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    disk.remove_file(self._lock)
+                raise
             yield
 
 
@@ -294,7 +347,24 @@ def list_runs(folder: Path) -> list[Run]:
     if not folder.is_dir():
         return []
     runs = [run for entry in folder.iterdir() if (run := Run(entry)).exists()]
-    return sorted(runs, key=lambda run: ((run.path / "config.json").stat().st_ctime_ns, run.path.name))
+    return sorted(runs, key=lambda run: (_began(run), run.path.name))
+
+
+def _began(run: Run) -> int:
+    """Nanoseconds since 1970 when a run began; for one that does not tell, when its configuration last changed."""
+    file = run.path / "config.json"
+    with contextlib.suppress(InputError):
+        began = read_json(file).get("began")
+        if isinstance(began, int):
+            return began
+    with contextlib.suppress(OSError):
+        return file.stat().st_ctime_ns
+    return 0
+
+
+def _next_moment(folder: Path) -> int:
+    """Nanoseconds since 1970, but later than any run of a folder began, whatever became of the clock."""
+    return max([time.time_ns(), *(_began(run) + 1 for run in list_runs(folder))])
 
 
 def next_folder(folder: Path, name: str) -> Path:
@@ -309,10 +379,11 @@ def next_folder(folder: Path, name: str) -> Path:
 def reserved(folder: Path, name: str) -> Iterator[Path]:
     """Make the first free folder/name-N, which no other process then gets; remove what stays empty."""
     with reporting(f"cannot make a run folder in {folder}"):
+        disk.make_folder(folder)
         path = next_folder(folder, name)
         while True:
             try:
-                path.mkdir(parents=True)
+                path.mkdir()
                 break
             except FileExistsError:
                 path = next_folder(folder, name)
@@ -322,76 +393,3 @@ def reserved(folder: Path, name: str) -> Iterator[Path]:
         with contextlib.suppress(OSError):  # not empty
             path.rmdir()
             folder.rmdir()
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object; raises InputError for anything else."""
-    try:
-        if file.stat().st_size > _MAX_JSON_BYTES:
-            raise InputError(f"{file} is larger than {_MAX_JSON_BYTES} bytes; restore it from a copy")
-        content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{file} cannot be read ({_reason(error)}), allowed: the JSON that advnets wrote; restore it from a copy"
-        ) from None
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds {type(content).__name__}, allowed: a JSON object; restore it from a copy")
-    return content
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object aside, then rename it into place."""
-    aside = file.with_name(f".{file.name}.writing")
-    with aside.open("w") as stream:
-        stream.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
-        sync(stream)
-    aside.replace(file)
-
-
-def sync(stream: IO[Any]) -> None:
-    """Bring what was written to the disk itself."""
-    stream.flush()
-    os.fsync(stream.fileno())
-
-
-@contextlib.contextmanager
-def reporting(what: str, survivor: str = "nothing was lost") -> Iterator[None]:
-    """Turn a failed system call into one line for the user."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{what}: {_reason(error)}; {survivor}; free space or fix permissions, then go on with --resume"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _damage(folder: Path) -> str | None:
-    """Say what is wrong with a checkpoint folder, if anything."""
-    try:
-        lines = (folder / _CHECKSUMS).read_text().splitlines()
-        for line in lines:
-            digest, _, name = line.partition("  ")
-            if Path(name).name != name:
-                return f"{_CHECKSUMS} names {name!r}"
-            if _sha256(folder / name) != digest:
-                return f"{name} has another checksum"
-    except (OSError, ValueError) as error:
-        return _reason(error)
-    return None if lines else f"{_CHECKSUMS} is empty"

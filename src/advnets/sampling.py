@@ -75,6 +75,16 @@ def load_sampler(run: Run, weights: Weights = "auto", step: int | None = None) -
     `weights` are the averaged ones where the run keeps them, else the raw ones. Raises InputError where the run has
     no checkpoint, a damaged one, or not these weights.
     """
+    while True:
+        last = run.checkpoint_steps()[-1:]
+        try:
+            return _load(run, weights, step)
+        except InputError:  # of a checkpoint that a training process has dropped meanwhile, there is a newer one
+            if step is not None or not last or run.checkpoint(last[0]).exists():
+                raise
+
+
+def _load(run: Run, weights: Weights, step: int | None) -> Sampler:
     content = run.read()
     config, shape = run.config(), run.shape()
     folder = run.verified_checkpoint(step)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from advnets import disk
 from advnets.config import Config, flatten, spell
 from advnets.errors import InputError
 
@@ -30,18 +31,12 @@ def listing(config: Config) -> str:
 @contextlib.contextmanager
 def writing(file: Path) -> Iterator[IO[bytes]]:
     """Open a file aside and rename it into place on success; raises InputError where the system refuses."""
-    aside = file.with_name(f".{file.name}.writing")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as stream:
+        with disk.streaming(file) as stream:
             yield stream
-        aside.replace(file)
     except OSError as error:
-        aside.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
         raise InputError(
-            f"cannot write {file} ({reason}), allowed: a place with room that you may write to; name another with --out"
+            f"cannot write {file} ({disk.reason(error)}), allowed: a place with room that you may write to; name "
+            "another with --out"
         ) from error
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise

@@ -117,6 +117,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "parameters": content.get("parameters"),
         "versions": content.get("versions"),
         "machine": content.get("machine"),
+        "elsewhere": [f"from step {one['step']}: {', '.join(one['changes'])}" for one in content.get("elsewhere", [])],
         "last_measures": last_line(run) or None,
         "checkpoints": run.checkpoint_steps(),
         "samples": str(run.path / "samples.png") if (run.path / "samples.png").is_file() else None,

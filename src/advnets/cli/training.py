@@ -41,10 +41,16 @@ def _validator(config: Config, data: "DataSet") -> "Validate":
 
 def _changes(config: Config, target: Run) -> list[str]:
     """Say in a line, if at all, why going on here may give other bits than never stopping."""
-    from advnets.training import differences
+    from advnets.training import differences, elsewhere
 
     changes = differences(target, config)
-    return [f"not bit for bit as if it had never stopped, because {', '.join(changes)}"] if changes else []
+    if changes:
+        step = [0, *target.checkpoint_steps()][-1]
+        return [f"from step {step} on not bit for bit as if it had never stopped, because {', '.join(changes)}"]
+    return [
+        f"from step {one['step']} on not bit for bit as if it had never stopped: {', '.join(one['changes'])} then"
+        for one in elsewhere(target)[:1]
+    ]
 
 
 @contextlib.contextmanager

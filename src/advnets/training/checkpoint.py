@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from advnets import disk
+from advnets.disk import read_json
 from advnets.errors import InputError
 from advnets.nets.files import load_net, read_tensors, write_tensors
-from advnets.runs import read_json
 from advnets.seeds import stream
 from advnets.training.game import Game
 
@@ -29,8 +30,8 @@ def is_finite(game: Game) -> bool:
     return all(math.isfinite(float(largest)) for largest in torch._foreach_max([tensor.abs() for tensor in tensors]))
 
 
-def save(game: Game, folder: Path, log_bytes: int) -> None:
-    """Write the whole state of a game into an empty folder."""
+def save(game: Game, folder: Path, sizes: dict[str, int]) -> None:
+    """Write the whole state of a game into an empty folder, with the sizes of the run's files of lines."""
     for name, net in nets(game).items():
         write_tensors(net.state_dict(), folder / f"{name}.safetensors")
     for name, player in (("generator", game.generator), ("discriminator", game.discriminator)):
@@ -39,17 +40,21 @@ def save(game: Game, folder: Path, log_bytes: int) -> None:
     if game.average is not None:
         rest["averaged"] = game.average.n_averaged
     write_tensors(rest, folder / "game.safetensors")
-    counts = dict(zip(_COUNTS, (game.step, game.stage, game.summed, log_bytes), strict=True))
-    (folder / "state.json").write_text(json.dumps(counts) + "\n")
+    counts = {"step": game.step, "stage": game.stage, "summed": game.summed, **sizes}
+    disk.write(folder / "state.json", (json.dumps(counts) + "\n").encode())
 
 
 def read_counts(folder: Path) -> dict[str, int]:
-    """Read state.json of a checkpoint: step, stage, steps summed for the next line of the log, bytes of the log."""
+    """Read state.json of a checkpoint: step, stage, steps summed for the next line of the log, sizes of files.
+
+    validation_bytes is not there in checkpoints of versions that did not keep it.
+    """
     content = read_json(folder / "state.json")
-    wrong = [name for name in _COUNTS if type(content.get(name)) is not int]
+    kept = {name: value for name, value in content.items() if name in (*_COUNTS, "validation_bytes")}
+    wrong = [name for name in {**kept, **dict.fromkeys(_COUNTS)} if type(kept.get(name)) is not int]
     if wrong:
         raise InputError(f"{folder}/state.json lacks {', '.join(wrong)}, allowed: integers; delete {folder}")
-    return {name: content[name] for name in _COUNTS}
+    return kept
 
 
 def restore(game: Game, folder: Path) -> None:
@@ -68,7 +73,7 @@ def restore(game: Game, folder: Path) -> None:
 
 
 def _restore_random(game: Game, saved: Tensor, step: int) -> None:
-    """Set the random state; where another kind of device left it, begin a new stream (`loop.differences` tells)."""
+    """Set the random state; where another kind of device left it, begin a new stream (`facts.differences` tells)."""
     if saved.numel() == game.random.get_state().numel():
         game.random.set_state(saved)
     else:

@@ -2,12 +2,9 @@
 
 import contextlib
 import math
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,14 +14,15 @@ from torch import nn
 from advnets import doctor, pictures, sampling
 from advnets.config import Config, check
 from advnets.data.dataset import DataSet
+from advnets.disk import reporting
 from advnets.doctor import Verdict
 from advnets.errors import InputError
-from advnets.recipes import parameter_counts
-from advnets.runs import Run, reporting
+from advnets.runs import Run
 from advnets.training import checkpoint, schedules
 from advnets.training.batches import Batches
+from advnets.training.facts import check_data, differences, facts, note_elsewhere, threads
 from advnets.training.game import MEASURES, Game, new_game, second_stage
-from advnets.training.processor import faithful, fast_products, keep_memory
+from advnets.training.processor import fast_products, keep_memory
 from advnets.training.signals import Probe, new_probe, take
 from advnets.training.step import paper_step, released_step
 from advnets.training.watch import Watch, new_watch, roll_back, rollbacks, slow
@@ -33,7 +31,6 @@ Validate = Callable[[nn.Module], float]
 """Scores a generator on validation data; more is better."""
 
 _GRID, _POINTS = 100, 2500  # samples a picture: images, points
-_SMALL = 1_000_000  # parameters of both nets, under which a second thread does not pay
 
 
 @dataclass(frozen=True)
@@ -88,14 +85,6 @@ def train(
     return Outcome(state, step, time.perf_counter() - started, watch.verdict, watch.stopped)
 
 
-def threads(config: Config, shape: tuple[int, ...]) -> int:
-    """Count threads to compute with: as many as torch would take, but one for nets too small to share work.
-
-    Two make these no faster, and on a busy machine ten times slower.
-    """
-    return 1 if sum(parameter_counts(config, shape)) < _SMALL else torch.get_num_threads()
-
-
 def _train(
     config: Config,
     data: DataSet,
@@ -114,13 +103,12 @@ def _train(
     batches = Batches(x.to(fabric.device, _dtype(config)), config.train.batch_size, config.seed)
     game = new_game(config, data.shape, mean, fabric)
     keep_memory(game.generator.net, game.discriminator.net)
-    if not resume:
-        run.create(config, facts(game, data))
-    with run.locked():
+    with run.locked() if resume else run.begun(config, facts(game, data)):
         if resume:
-            _check_data(run, data)
+            check_data(run, data)
             run.adopt(config)
             game = _resumed(game, run, data, mean, fabric)
+            note_elsewhere(run, game.step, differences(run, config))
         watch = new_watch(run, config)
         run.write_status(game.step, "running", **watch.told())
         state = "interrupted"
@@ -150,8 +138,10 @@ def _play(
     train, device = game.config.train, game.random.device
     move = paper_step if train.mode == "paper" else released_step
     probe = new_probe(game, data) if train.signals == "on" else None
-    since, played = time.perf_counter(), 0
     ending = game.step >= train.steps
+    if game.step and (ending or game.step % train.sample_every == 0):
+        _picture(game, data, run, again=False)  # killed between the checkpoint and its picture
+    since, played = time.perf_counter(), 0
     while not ending:
         _enter_stage(game, data, run, watch)
         with fast_products(device):
@@ -180,8 +170,6 @@ def _play(
                 return "diverged"
             ending = False
         since += time.perf_counter() - paused
-    if not _picture_file(run, game.step).exists():  # killed between the last checkpoint and its picture
-        _picture(game, data, run)
     return "finished" if game.step >= train.steps else "interrupted"
 
 
@@ -225,7 +213,7 @@ def _keep(game: Game, data: DataSet, run: Run, watch: Watch, validate: Validate,
 
 def _save(game: Game, run: Run, watch: Watch) -> None:
     with run.writing_checkpoint(game.step, game.config.train.keep_every) as folder:
-        checkpoint.save(game, folder, run.flush_log())
+        checkpoint.save(game, folder, run.flush_lines())
     run.write_status(game.step, "running", **watch.told())
 
 
@@ -277,7 +265,7 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
     checkpoint.restore(game, folder)
     slow(game, len(rollbacks(run)))
     run.cut_log(counts["log_bytes"])
-    run.cut_validations(game.step)
+    run.cut_validations(game.step, counts.get("validation_bytes"))
     return game
 
 
@@ -298,7 +286,7 @@ def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> tuple[d
     if probe is not None:
         with fast_products(game.random.device):
             line["signals"] = take(game, probe)
-    run.append(run.log, line)
+    run.append(run.log, line, begun=game.step > train.log_every)
     game.sums.zero_()
     game.summed = 0
     return measures, line
@@ -309,85 +297,24 @@ def _time(game: Game, run: Run, seconds: float, steps: int) -> None:
     run.append(run.timing, {"step": game.step, "milliseconds_per_step": 1000 * seconds / steps})
 
 
-def _picture_file(run: Run, step: int) -> Path:
-    return run.path / "samples" / f"step-{step}.png"
+def _picture(game: Game, data: DataSet, run: Run, *, again: bool = True) -> None:
+    """Write samples.png from the same latents at every step, then the same as samples/step-N.png.
 
-
-def _picture(game: Game, data: DataSet, run: Run) -> None:
-    """Write samples/step-N.png from the same latents at every step, and samples.png, the newest."""
+    Where the latter is there, it is written only `again`.
+    """
+    file = run.path / "samples" / f"step-{game.step}.png"
+    if file.exists() and not again:
+        return
     net = _shown(game)
     count = _GRID if len(data.shape) == 3 else _POINTS
     x = sampling.generate(net, sampling.draw_latents(game.config.noise, count, game.config.seed))
     behind = data.scaling.undo(data.train.x[:count]) if len(data.shape) == 1 else None
     picture = sampling.picture(data.scaling.undo(x), data.scaling, behind)
-    with reporting(f"cannot write samples in {run.path}", "the last checkpoint is intact"):
-        for file in (_picture_file(run, game.step), run.path / "samples.png"):
-            file.parent.mkdir(exist_ok=True)
-            pictures.save(picture, file)
-
-
-def facts(game: Game, data: DataSet) -> dict[str, Any]:
-    """What config.json holds beside the configuration: data, parameter counts, versions, machine."""
-    config = game.config
-    parameters = parameter_counts(config, data.shape, stage=2 if config.second_stage else 1)
-    return {
-        "data": {
-            "name": data.name,
-            "source": data.source,
-            "shape": list(data.shape),
-            "train": len(data.train.x),
-            "validation": len(data.validation.x),
-            "test": len(data.test.x),
-            "fingerprint": data.fingerprint,
-            "scaling": data.scaling.to_json(),
-        },
-        "parameters": {"generator": parameters[0], "discriminator": parameters[1]},
-        **machine(game.random.device, torch.get_num_threads()),
-    }
-
-
-def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:
-    """What the bits of a run depend on beside its configuration and data."""
-    packages = ("advnets", "torch", "numpy", "lightning-fabric", "safetensors")
-    return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
-        "machine": {
-            "device": str(device),
-            "threads": threads,
-            "products": "onednn" if device.type == "cpu" and faithful() else "default",
-            "system": platform.platform(),
-        },
-    }
-
-
-def differences(run: Run, config: Config) -> list[str]:
-    """List what is not as it was when the run began, so that going on may give other bits than never stopping."""
-    content = run.read()
-    now = machine(Fabric(accelerator=config.train.device, devices=1).device, threads(config, run.shape()))
-    return [
-        f"{name} was {content.get(part, {}).get(name)}, is {value}"
-        for part, values in now.items()
-        for name, value in values.items()
-        if content.get(part, {}).get(name) != value
-    ]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    with reporting(f"cannot write samples in {run.path}", "checkpoints are intact"):
+        run.make_folder("samples")
+        for place in (run.path / "samples.png", file):  # in this order: where the second is, the first is
+            pictures.save(picture, place)
 
 
 def _dtype(config: Config) -> torch.dtype:
     return torch.float64 if config.train.precision == "64-true" else torch.float32
-
-
-def _check_data(run: Run, data: DataSet) -> None:
-    """Refuse to go on with a run whose data have changed since."""
-    stored = run.read().get("data", {}).get("fingerprint")
-    if stored != data.fingerprint:
-        raise InputError(
-            f"the data of {run.path} have changed (fingerprint {str(stored)[:12]}, now {data.fingerprint[:12]}), "
-            "allowed on --resume: the same data; restore them, or start a new run with another --out"
-        )

@@ -95,9 +95,10 @@ def roll_back(game: Game, run: Run, watch: Watch) -> bool:
     assert folder is not None  # it is among the run's checkpoints
     run.drop_checkpoints_after(step)
     checkpoint.restore(game, folder)
-    run.cut_log(checkpoint.read_counts(folder)["log_bytes"])
-    run.cut_validations(step)
-    with reporting(f"cannot write {_file(run)}", "the last checkpoint is intact"):
+    counts = checkpoint.read_counts(folder)
+    run.cut_log(counts["log_bytes"])
+    run.cut_validations(step, counts.get("validation_bytes"))
+    with reporting(f"cannot write {_file(run)}", "checkpoints are intact"):
         write_json(_file(run), {"rollbacks": made})
     slow(game, 1)
     watch.lines, watch.stopped = watch.until(step), False
