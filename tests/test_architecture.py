@@ -103,6 +103,7 @@ WRITERS = {
     "cli/output.py": "the folder of an output",
     "cli/sample.py": "into a stream of cli/output.py",
     "cli/interpolate.py": "into a stream of cli/output.py",
+    "nets/files.py": "into memory",
     "pictures.py": "into memory",
 }
 """Modules that write by themselves, and what; runs are written through disk.py, whose failures are tested."""
