@@ -324,9 +324,9 @@ _PLAYING = (
     _patient(_oscillating, WINDOW),
     _patient(_memorising, WINDOW),
     _patient(_discriminator_ahead, WINDOW),
-    _patient(_collapsed, WINDOW + 4),
+    _patient(_collapsed, WINDOW + 2),
     _patient(_partly_collapsed, WINDOW + 4),
-    _patient(_slow, WINDOW + 4),
+    _patient(_slow, WINDOW + 2),
 )
 
 
