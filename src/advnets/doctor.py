@@ -5,7 +5,6 @@ signal that is far from good is judged by whether, going on as in the last lines
 """
 
 import functools
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from advnets.config import Config, TrainConfig
 from advnets.errors import InputError
 from advnets.runs import Run
+from advnets.untrusted import loads
 
 UNIT = 100
 """Updates of the busier player between two lines that count."""
@@ -107,8 +107,8 @@ def read_log(run: Run) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
+            line = loads(text)
+        except ValueError:
             line = None
         if not _is_line(line) or (lines and (line["step"] <= lines[-1]["step"] or lines[-1]["value"] is None)):
             raise InputError(

@@ -63,5 +63,6 @@ def plot(x: FloatArray, data: FloatArray | None = None) -> Image.Image:
 def save(picture: Image.Image, file: Path) -> None:
     """Write a picture aside, then rename it into place."""
     aside = file.with_name(f".{file.name}.writing")
+    aside.unlink(missing_ok=True)  # a link there would lead elsewhere
     picture.save(aside, format="PNG")
     aside.replace(file)

@@ -25,11 +25,12 @@ from typing import IO, Any
 
 from advnets.config import FREE_ON_RESUME, Config, check, flatten, from_json, spell, to_json
 from advnets.errors import InputError
+from advnets.untrusted import loads, read_text, require_no_links
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 2
 _CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
-_CHECKSUMS = "SHA256SUMS"
+_CHECKSUMS, _MAX_SUMS = "SHA256SUMS", 2**16
 _MAX_JSON_BYTES = 64 * 2**20
 
 
@@ -89,6 +90,8 @@ class Run:
                 f"{self.path} has run format {version!r}, this version of advnets reads formats up to {FORMAT}; "
                 "update advnets to open it"
             )
+        if wrong := [one for one in ("data", "versions", "machine") if not isinstance(content.get(one, {}), dict)]:
+            raise InputError(f"{self.path}/config.json is damaged ({wrong[0]} is no object); restore it from a copy")
         return content
 
     def config(self) -> Config:
@@ -173,9 +176,9 @@ class Run:
 
     def validations(self) -> list[dict[str, float]]:
         """The validation likelihoods taken so far: step and nats; raises InputError for a damaged file."""
-        lines = self.validation.read_text().splitlines() if self.validation.is_file() else []
         try:
-            taken = [json.loads(line) for line in lines]
+            text = read_text(self.validation, _MAX_JSON_BYTES) if self.validation.is_file() else ""
+            taken = map(loads, text.splitlines())
             return [{"step": int(line["step"]), "nats": float(line["nats"])} for line in taken]
         except (ValueError, KeyError, TypeError):
             raise InputError(
@@ -275,6 +278,7 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; the system frees it when the process ends, however it ends."""
+        require_no_links(self.path)
         with contextlib.ExitStack() as stack:
             with reporting(f"cannot lock the run {self.path}"):
                 file = stack.enter_context((self.path / ".lock").open("w"))
@@ -327,13 +331,10 @@ def reserved(folder: Path, name: str) -> Iterator[Path]:
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object; raises InputError for anything else."""
     try:
-        if file.stat().st_size > _MAX_JSON_BYTES:
-            raise InputError(f"{file} is larger than {_MAX_JSON_BYTES} bytes; restore it from a copy")
-        content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{file} cannot be read ({_reason(error)}), allowed: the JSON that advnets wrote; restore it from a copy"
-        ) from None
+        content = loads(read_text(file, _MAX_JSON_BYTES))
+    except (OSError, ValueError) as error:
+        allowed = "the JSON that advnets wrote; restore it from a copy"
+        raise InputError(f"{file} cannot be read ({_reason(error)}), allowed: {allowed}") from None
     if not isinstance(content, dict):
         raise InputError(f"{file} holds {type(content).__name__}, allowed: a JSON object; restore it from a copy")
     return content
@@ -342,7 +343,8 @@ def read_json(file: Path) -> dict[str, Any]:
 def write_json(file: Path, content: dict[str, Any]) -> None:
     """Write a JSON object aside, then rename it into place."""
     aside = file.with_name(f".{file.name}.writing")
-    with aside.open("w") as stream:
+    aside.unlink(missing_ok=True)  # a link there would lead elsewhere
+    with aside.open("x") as stream:
         stream.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
         sync(stream)
     aside.replace(file)
@@ -366,7 +368,7 @@ def reporting(what: str, survivor: str = "nothing was lost") -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _sha256(file: Path) -> str:
@@ -385,13 +387,14 @@ def _flush(path: Path) -> None:
 def _damage(folder: Path) -> str | None:
     """Say what is wrong with a checkpoint folder, if anything."""
     try:
-        lines = (folder / _CHECKSUMS).read_text().splitlines()
-        for line in lines:
-            digest, _, name = line.partition("  ")
-            if Path(name).name != name:
-                return f"{_CHECKSUMS} names {name!r}"
+        sums = dict(line.partition("  ")[::-2] for line in read_text(folder / _CHECKSUMS, _MAX_SUMS).splitlines())
+        for name, digest in sums.items():
+            if Path(name).name != name or (folder / name).is_symlink() or not (folder / name).is_file():
+                return f"{_CHECKSUMS} names {name!r}, which is no file of this folder"
             if _sha256(folder / name) != digest:
                 return f"{name} has another checksum"
+        if more := {one.name for one in folder.iterdir() if not one.name.startswith(".")} - {*sums, _CHECKSUMS}:
+            return f"{more.pop()} has no checksum"
     except (OSError, ValueError) as error:
         return _reason(error)
-    return None if lines else f"{_CHECKSUMS} is empty"
+    return None if sums else f"{_CHECKSUMS} is empty"
