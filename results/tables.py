@@ -162,11 +162,21 @@ def spread(one: dict[str, Any] | None) -> str:
     return f"{one['nats']:.1f} " + (f"± {one['deviation']:.1f}" if several else f"(error {one['standard_error']:.1f})")
 
 
+def fuzz() -> Iterator[list[str]]:
+    head = ["target", "seconds", "executions", "coverage", "features", "seeds accepted"]
+    yield [*head, "crashes", "inputs kept", "crashes kept from before"]
+    for name, one in read("fuzz.json")["targets"].items():
+        numbers = [f"{one[key]:,}" for key in ("seconds", "executions", "coverage", "features")]
+        kept = (str(one[key]) for key in ("crashes", "kept", "crashes_kept"))
+        yield [f"`{name}`", *numbers, f"{one['seeds_accepted']} of {one['seeds']}", *kept]
+
+
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "best": best,
     "doctor": doctor,
     "epochs": epochs,
     "figure1": figure1,
+    "fuzz": fuzz,
     "helvetica": helvetica,
     "laws": laws,
     "nats": nats,

@@ -72,6 +72,11 @@ def test_reproduced_artefacts_hold():
     assert max(one["panels"]["b"]["d_error"] for one in figure1["seeds"]) < 0.03
 
 
+def test_every_target_was_fuzzed_for_ten_minutes_without_a_crash():
+    for name, one in read("fuzz.json")["targets"].items():
+        assert one["seconds"] >= 600 and one["ended_well"] and not one["crashes"], name
+
+
 def test_ten_million_centres_were_streamed_and_agree():
     found = read("centres.json")
     assert found["centres"] == 10_000_000 and found["peak_gib"] < 24

@@ -259,7 +259,7 @@ def from_json(kind: Any, values: Any, where: str = "") -> Any:
         if values is None and NoneType in options:
             return None
         return from_json(next(option for option in options if option is not NoneType), values, where)
-    if kind is float and isinstance(values, int) and not isinstance(values, bool):
+    if kind is float and type(values) is int and abs(values) < 2**63:
         return float(values)
     if type(values) is not kind:
         raise InputError(f"{where} is {values!r}, allowed is a value of type {kind.__name__}")
@@ -354,9 +354,10 @@ def check(config: Config) -> Config:
     """Return config unchanged; raises InputError that names the first setting out of range."""
     for name, value in flatten(config).items():
         test, allowed = _ALLOWED.get(re.sub(r"\.\d+\.", ".", name), (None, ""))
-        numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, float)]
-        if any(not math.isfinite(v) for v in numbers) or (test and not test(value)):
-            raise InputError(f"--{name} is {spell(value)}, allowed: {allowed or 'finite numbers'}; set --{name}")
+        numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, int | float)]
+        if not all(abs(v) < (1e37 if isinstance(v, float) else 2**63) for v in numbers) or (test and not test(value)):
+            allowed = allowed or "numbers within 1e37, whole ones within 2^63"
+            raise InputError(f"--{name} is {spell(value)}, allowed: {allowed}; set --{name}")
     _check_together(config)
     return config
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from advnets.errors import InputError
+from advnets.untrusted import loads, read_text
 
 MAX_JSON_BYTES = 64 * 2**20
 _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)  # of folders that cannot be read or flushed
@@ -36,6 +37,8 @@ def replace(file: Path, *parts: bytes | memoryview) -> None:
 def whole(file: Path) -> Iterator[Path]:
     """Yield the name to write a file under, to be renamed into place on success and removed on failure."""
     aside = file.with_name(f".{file.name}.writing")
+    if aside.is_symlink():  # it would lead elsewhere
+        os.unlink(aside)
     try:
         yield aside
         rename(aside, file)
@@ -102,10 +105,8 @@ def remove_file(file: Path) -> None:
 def read_json(file: Path) -> dict[str, Any]:
     """Read a JSON object; raises InputError for anything else."""
     try:
-        if file.stat().st_size > MAX_JSON_BYTES:
-            raise InputError(f"{file} is larger than {MAX_JSON_BYTES} bytes; restore it from a copy")
-        content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
+        content = loads(read_text(file, MAX_JSON_BYTES))
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{file} cannot be read ({reason(error)}), allowed: the JSON that advnets wrote; restore it from a copy"
         ) from None
@@ -137,7 +138,7 @@ def reporting(what: str, survivor: str = "nothing was lost", fix: str | None = N
 
 def reason(error: Exception) -> str:
     """Say in a few words why something failed."""
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return getattr(error, "strerror", None) or (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ Samples that are unlike the data are no failure by themselves: every game begins
 signal that is far from good is judged by whether, going on as in the last lines, it would be good in the steps left.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from advnets.config import Config, TrainConfig
 from advnets.errors import InputError
 from advnets.history import CHANCE, WINDOW, History, Line, Signal, of, spaced
 from advnets.runs import Run
+from advnets.untrusted import loads
 
 GOOD = ("healthy", "learning")
 LASTING = ("stalled", "memorising")
@@ -103,8 +103,8 @@ def read_log(run: Run) -> list[dict[str, Any]]:
     start = 0
     for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), 1):
         try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
+            line = loads(text)
+        except ValueError:
             line = None
         if not _is_line(line) or (lines and (line["step"] <= lines[-1]["step"] or lines[-1]["value"] is None)):
             saved = run.saved_log_bytes()

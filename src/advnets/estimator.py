@@ -36,6 +36,7 @@ from advnets.training import train
 
 _FILE = "estimator.json"  # beside the run's own files: what they do not tell
 _NAME = "(array)"  # of the data in config.json: neither a path nor a data set, so that no others are read by mistake
+_MOST = 1_000_000  # centres that a file may ask for
 _POINTS = 1000  # held-out examples that choose the bandwidth, as in advnets evaluate
 _DIMMEST = 64  # whole numbers that stay below count as grey levels of another range than 0..255
 _DECIDED = {"recipe", "seed", "train.steps", "train.device", "data.name", "data.size", "data.colour", "data.fold"}
@@ -214,7 +215,9 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
         parameters: Any = content.get("parameters")
         right = content.get("format") == 1 and isinstance(parameters, dict)
         right = right and {*parameters} == {*cls._get_param_names()} and run.verified_checkpoint() is not None
-        if not right or math.prod(form.shape) != math.prod(run.shape()):
+        right = right and form.white in (None, 1, 255) and min(form.shape, default=1) > 0
+        right = right and type(parameters["n_centres"]) is int and parameters["n_centres"] <= _MOST
+        if not right or math.prod(form.shape) != math.prod(run.shape()) or not (width is None or 0 < width < 1e18):
             raise InputError(f"{folder} is damaged or of another version, allowed: format 1 as written; restore it")
         model = cls(**parameters)
         model._adopt(run, None)

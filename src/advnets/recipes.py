@@ -149,6 +149,8 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
+_MOST = 2**38  # parameters of a net: a tebibyte
+
 AUTO = "sizes its nets from your data: advnets train FOLDER_OF_IMAGES, or advnets train ARRAY.npy"
 
 
@@ -188,8 +190,17 @@ def auto(config: Config, shape: tuple[int, ...], examples: int, *, unit: bool) -
 
 
 def parameter_counts(config: Config, shape: tuple[int, ...], *, stage: int = 1) -> tuple[int, int]:
-    """Count the trained numbers of G and D for data of this shape, without building them."""
-    return _generator_parameters(config, shape, stage), _discriminator_parameters(config.discriminator, shape)
+    """Count the trained numbers of G and D for data of this shape, without building them.
+
+    Raises InputError for more than any machine holds.
+    """
+    counts = _generator_parameters(config, shape, stage), _discriminator_parameters(config.discriminator, shape)
+    if max(counts) > _MOST:
+        raise InputError(
+            f"the nets have {counts[0]:.3g} and {counts[1]:.3g} parameters, allowed: {_MOST:,}; make "
+            "--generator.hidden, --discriminator.hidden or --noise.dimension smaller"
+        )
+    return counts
 
 
 def _dense(sizes: list[int]) -> int:

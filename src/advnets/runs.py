@@ -27,6 +27,7 @@ from advnets.disk import read_json as read_json
 from advnets.disk import reporting as reporting
 from advnets.disk import write_json as write_json
 from advnets.errors import InputError
+from advnets.untrusted import loads, read_text, require_no_links
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 2
@@ -105,6 +106,8 @@ class Run:
                 f"{self.path} has run format {version!r}, this version of advnets reads formats up to {FORMAT}; "
                 "update advnets to open it"
             )
+        if wrong := [one for one in ("data", "versions", "machine") if not isinstance(content.get(one, {}), dict)]:
+            raise InputError(f"{self.path}/config.json is damaged ({wrong[0]} is no object); restore it from a copy")
         return content
 
     def config(self) -> Config:
@@ -185,10 +188,9 @@ class Run:
 
     def validations(self) -> list[dict[str, float]]:
         """The validation likelihoods taken so far: step and nats; raises InputError for a damaged file."""
-        content = self.validation.read_bytes() if self.validation.is_file() else b""
-        lines = content[: content.rfind(b"\n") + 1].splitlines()
         try:
-            taken = [json.loads(line) for line in lines]
+            text = read_text(self.validation, disk.MAX_JSON_BYTES) if self.validation.is_file() else ""
+            taken = map(loads, text[: text.rfind("\n") + 1].splitlines())
             return [{"step": int(line["step"]), "nats": float(line["nats"])} for line in taken]
         except (ValueError, KeyError, TypeError):
             raise InputError(
@@ -319,6 +321,7 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run for this process; the system frees it when the process ends, however it ends."""
+        require_no_links(self.path)
         with locks.held(self._lock, f"is training {self.path}"):
             with reporting(f"cannot tidy {self.path}"):
                 self._put_back()

@@ -15,7 +15,8 @@ from advnets.config import Config, NoiseConfig
 from advnets.data.dataset import FloatArray, Scaling
 from advnets.errors import InputError
 from advnets.nets.build import build_generator
-from advnets.nets.files import load_net
+from advnets.nets.files import load_net, require_size
+from advnets.recipes import parameter_counts
 from advnets.runs import Run, read_json
 from advnets.seeds import stream
 
@@ -99,9 +100,10 @@ def _load(run: Run, weights: Weights, step: int | None) -> Sampler:
         )
     name = "generator" if weights == "raw" or not averaged else "average"
     stage = read_json(folder / "state.json").get("stage", 1)
+    require_size(folder / f"{name}.safetensors", parameter_counts(config, shape, stage=stage)[0])
     net = build_generator(config, shape, torch.zeros(shape), stream(0, "weights"), stage=stage)
     load_net(net, folder / f"{name}.safetensors")
-    scaling = Scaling.from_json(content.get("data", {}).get("scaling"))
+    scaling = Scaling.from_json(content.get("data", {}).get("scaling"), shape)
     return Sampler(config, net, scaling, int(folder.name.removeprefix("step-")), name)
 
 

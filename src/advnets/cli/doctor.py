@@ -13,7 +13,7 @@ from advnets.cli.arguments import parse
 from advnets.cli.main import BAD_ANSWER, DONE
 from advnets.cli.output import emit, table
 from advnets.config import Config
-from advnets.errors import InputError
+from advnets.errors import InputError, plain
 from advnets.runs import Run
 
 MEANINGS = {
@@ -41,6 +41,7 @@ MEANINGS = {
 
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 32
+_COURSE = 2000  # lines that are judged one by one, each with all before it
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def run(tokens: list[str]) -> int:
 
 
 def _course(lines: Sequence[history.Line], config: Config) -> list[dict[str, Any]]:
-    """The verdicts of a run's last stage with the step from which each stood."""
+    """The verdicts of a run's last stage with the step from which each stood; of a very long log, of every so many."""
+    lines = lines[:: 1 + len(lines) // _COURSE]
     course: list[dict[str, Any]] = []
     for index, line in enumerate(lines):
         verdict = doctor.judge(lines[: index + 1], config.train)
@@ -126,7 +128,7 @@ def _page(
         head.append(f"  verdicts  {'… → ' if len(course) > 6 else ''}{stood}")
     rows: list[tuple[str, ...]] = [("signal", "", "lowest", "highest", "now", "")]
     rows += [row for name, meaning in MEANINGS.items() if (row := _row(name, meaning, lines))]
-    return "\n".join([*head, "", table(rows)] if len(rows) > 1 else head)
+    return "\n".join([*map(plain, head), *(["", table(rows)] if len(rows) > 1 else [])])
 
 
 def _row(name: str, meaning: str, lines: Sequence[history.Line]) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ import tyro
 
 from advnets.cli.arguments import given_names, parse
 from advnets.cli.main import DONE
-from advnets.cli.output import emit, table, writing
+from advnets.cli.output import emit, say, table, writing
 from advnets.cli.sample import in_range
 from advnets.cli.settings import absolute
 from advnets.config import Config, DataConfig, check
@@ -84,7 +84,8 @@ def run(tokens: list[str]) -> int:
     from advnets.evaluation.report import lines
 
     print(table(lines(result)))
-    print(f"\nreport: {files[-1]}" if files else "\nadd --out DIR to keep this with pictures")
+    print()
+    say(f"report: {files[-1]}" if files else "add --out DIR to keep this with pictures")
     return DONE
 
 

@@ -8,7 +8,7 @@ import tyro
 
 from advnets.cli.arguments import parse
 from advnets.cli.main import DONE
-from advnets.cli.output import emit, writing
+from advnets.cli.output import emit, say, writing
 from advnets.cli.sample import in_range
 from advnets.errors import InputError
 from advnets.runs import Run
@@ -58,5 +58,5 @@ def run(tokens: list[str]) -> int:
     if arguments.json:
         emit({"file": str(file), "run": str(arguments.run), "step": sampler.step, "weights": sampler.weights})
     else:
-        print(f"{file}: {arguments.rows} lines of {arguments.steps} samples of step {sampler.step}")
+        say(f"{file}: {arguments.rows} lines of {arguments.steps} samples of step {sampler.step}")
     return DONE

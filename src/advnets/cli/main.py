@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print("advnets: error:", " ".join(_explain(error).split()), file=sys.stderr)
+        print("advnets: error:", InputError(" ".join(_explain(error).split())), file=sys.stderr)
         return WRONG_USAGE
 
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from advnets import disk
 from advnets.config import Config, flatten, spell
-from advnets.errors import InputError
+from advnets.errors import InputError, plain
 
 
 def emit(content: dict[str, Any]) -> None:
@@ -16,8 +16,14 @@ def emit(content: dict[str, Any]) -> None:
     print(json.dumps(content, indent=2, allow_nan=False, default=str))
 
 
+def say(line: str) -> None:
+    """Print a line that may name paths and what else users and files call things."""
+    print(plain(line))
+
+
 def table(rows: Sequence[Sequence[str]], gap: str = "  ") -> str:
-    """Align rows of equally many cells in columns."""
+    """Align rows of equally many cells in columns; a cell may hold anything that a file said."""
+    rows = [[plain(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
@@ -25,7 +31,7 @@ def table(rows: Sequence[Sequence[str]], gap: str = "  ") -> str:
 
 def listing(config: Config) -> str:
     """List every setting, a line each, by the name its option has."""
-    return "\n".join(f"{name} {spell(value)}" for name, value in flatten(config).items())
+    return "\n".join(plain(f"{name} {spell(value)}") for name, value in flatten(config).items())
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import tyro
 from advnets.cli.arguments import parse
 from advnets.cli.log import last_line
 from advnets.cli.main import DONE
-from advnets.cli.output import emit, table
+from advnets.cli.output import emit, say, table
 from advnets.errors import InputError
 from advnets.runs import Run, list_runs
 
@@ -88,7 +88,7 @@ def _list(folder: Path, *, as_json: bool) -> int:
     if as_json:
         emit({"runs": rows})
     elif not rows:
-        print(f"no runs in {folder}/ yet; begin with: advnets train")
+        say(f"no runs in {folder}/ yet; begin with: advnets train")
     else:
         print(table([("run", "recipe", "state", "verdict", "step", "data"), *map(_row, rows)]))
     return DONE
@@ -128,7 +128,7 @@ def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     if "error" in facts:
         return facts["run"], "?", "unreadable", "", "", facts["error"]
     steps = f"{facts['step']}/{facts['steps']}"
-    data = facts["data"]["name"] if isinstance(facts["data"], dict) else "?"
+    data = facts["data"].get("name", "?") if isinstance(facts["data"], dict) else "?"
     return facts["run"], facts["recipe"], facts["state"], str(facts["verdict"] or "-"), steps, str(data)
 
 

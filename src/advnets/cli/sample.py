@@ -8,7 +8,7 @@ import tyro
 
 from advnets.cli.arguments import parse
 from advnets.cli.main import DONE
-from advnets.cli.output import emit, writing
+from advnets.cli.output import emit, say, writing
 from advnets.errors import InputError
 from advnets.runs import Run
 
@@ -67,7 +67,7 @@ def run(tokens: list[str]) -> int:
             }
         )
     else:
-        print(f"{file}: {arguments.n} samples of step {sampler.step}, seed {arguments.seed}")
+        say(f"{file}: {arguments.n} samples of step {sampler.step}, seed {arguments.seed}")
     return DONE
 
 

@@ -22,6 +22,7 @@ from advnets.config import (
     check,
 )
 from advnets.data import CATALOGUE, DataSet
+from advnets.data.places import expanded
 from advnets.errors import InputError
 from advnets.runs import Run, list_runs
 
@@ -88,9 +89,9 @@ def fresh(arguments: Arguments, tokens: list[str], load: Load) -> tuple[Config, 
     if name == "auto" and not named:
         raise InputError("auto has no data yet, allowed: --data PATH; add it, or say advnets train PATH")
     if name != "auto":
-        if not Path(name).expanduser().exists():
+        if not expanded(name).exists():
             recipes.get(name)
-        if Run(Path(name).expanduser()).exists():
+        if Run(expanded(name)).exists():
             raise InputError(
                 f"{name} is a run, allowed: a recipe, a folder of images or an array; "
                 f"to go on with it: advnets train --resume --out {name}"
@@ -156,7 +157,7 @@ def _settle(base: Config, tokens: list[str]) -> Config:
 
 def absolute(name: str) -> str:
     """Make the path of the user's own data absolute, so that a run can be resumed from anywhere."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     return name if name in CATALOGUE or not path.exists() else str(path.resolve())
 
 

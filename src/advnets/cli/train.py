@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from advnets.cli import settings
 from advnets.cli.log import last_line
 from advnets.cli.main import BAD_ANSWER, DONE
-from advnets.cli.output import emit, listing
+from advnets.cli.output import emit, listing, say
 from advnets.cli.training import trained
 from advnets.config import Config, DataConfig, to_json
 from advnets.data import CATALOGUE, DataSet, load
@@ -56,7 +56,7 @@ def _dry_run(config: Config, data: DataSet | None, out: Path, *, as_json: bool) 
         return DONE
     print(listing(config))
     print(f"parameters: G {counts['generator']:,}, D {counts['discriminator']:,}")
-    print(f"run folder: {out} (nothing written)")
+    say(f"run folder: {out} (nothing written)")
     return DONE
 
 
@@ -69,12 +69,12 @@ def _counts(config: Config, data: DataSet | None) -> dict[str, int]:
     from advnets.training.batches import Batches
 
     shape, examples = _size(config.data, data)
+    generator, discriminator = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
     if examples is not None:
         Batches(torch.empty(examples, 0), config.train.batch_size, config.seed)
     with torch.device("meta"):  # no memory for weights
         build_generator(config, shape, torch.zeros(shape), stream(0, "weights"))
         build_discriminator(config, shape, stream(0, "weights"))
-    generator, discriminator = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
     return {"generator": generator, "discriminator": discriminator}
 
 
@@ -96,7 +96,7 @@ def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:
     if as_json:
         emit(_result(target, steps, 0.0))
     else:
-        print(f"{target.path} is finished at step {steps}; for more: {_resume_command(target)} --steps {2 * steps}")
+        say(f"{target.path} is finished at step {steps}; for more: {_resume_command(target)} --steps {2 * steps}")
     return DONE
 
 

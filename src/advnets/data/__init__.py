@@ -7,6 +7,7 @@ from pathlib import Path
 from advnets.config import DataConfig
 from advnets.data.catalogue import CATALOGUE, Entry, info
 from advnets.data.dataset import DataSet, Scaling, Split
+from advnets.data.places import expanded
 from advnets.data.scaling import scale
 from advnets.data.sources import Report, fetch, find, missing, to_stderr
 from advnets.data.splits import Raw
@@ -66,7 +67,7 @@ def _own(config: DataConfig) -> Raw:
     """Read the user's own data: what the path is decides how."""
     from advnets.data import arrays, folders, tfd
 
-    path = Path(config.name).expanduser()
+    path = expanded(config.name)
     if path.is_dir():
         return folders.read(config, path)
     suffix = path.suffix.lower()

@@ -1,6 +1,7 @@
 """The user's own arrays: .npy and .npz files, read without running pickles and without trusting their headers."""
 
 import math
+import sys
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -85,6 +86,8 @@ def number_labels(labels: Array | None, n: int) -> tuple[NDArray[np.int64] | Non
     if labels is None or labels.size != n or labels.dtype.kind not in "buifUS":
         return None, ()
     values = labels.ravel()
+    if values.dtype.kind == "U" and (values.view(values.dtype.byteorder + "u4") > sys.maxunicode).any():
+        return None, ()
     if values.dtype.kind == "f":
         if not np.all(np.isfinite(values) & (values == np.rint(values))):
             return None, ()

@@ -46,15 +46,17 @@ class Scaling:
         return {"kind": self.kind, "shift": self.shift.tolist(), "scale": self.scale.tolist()}
 
     @classmethod
-    def from_json(cls, content: object) -> "Scaling":
-        """Rebuild a scaling; raises InputError where the description was damaged."""
+    def from_json(cls, content: object, shape: tuple[int, ...] | None = None) -> "Scaling":
+        """Rebuild a scaling, of examples of this shape; raises InputError where the description was damaged."""
         try:
             if not isinstance(content, dict) or content["kind"] not in get_args(ScalingKind):
                 raise ValueError
             shift, scale = (np.asarray(content[key], dtype=np.float64) for key in ("shift", "scale"))
             if not (np.isfinite(shift).all() and np.isfinite(scale).all()):
                 raise ValueError
-        except (KeyError, TypeError, ValueError):
+            if shape is not None and not {shift.shape, scale.shape} <= {(), shape}:
+                raise ValueError
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise InputError(
                 "data.scaling in config.json is damaged, allowed: kind, shift and scale as advnets wrote them; "
                 "restore the file from a copy"

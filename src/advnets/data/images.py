@@ -1,14 +1,18 @@
 """Images that PIL decodes, and changes of size and colour."""
 
+import contextlib
+import io
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from advnets.config import DataConfig
-from advnets.data.places import unreadable
+from advnets.data.places import read_bounded, unreadable
 from advnets.data.splits import Raw
 from advnets.errors import InputError
 
@@ -17,26 +21,45 @@ Colour = Literal["auto", "grey", "rgb"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")  # a suffix is a claim: no other decoder may run
 LARGEST = 100_000_000  # pixels
+_ROOM = 16 << 30  # bytes of all images of an array
+_BYTES = 1 << 30  # of a file: more than as many pixels take without any packing
 _LUMA = np.array([19595, 38470, 7471]) / 65536  # ITU-R 601-2, as PIL weighs red, green and blue
 
 
 def read_image(path: Path, size: int | None) -> Pixels:
     """Return one file as (h, w) where it is grey and (h, w, 3) where it has colour, square if a size is given."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # From memory: PIL asks a file for as many bytes as a chunk says it has, and gets room for all of them.
+        with Image.open(io.BytesIO(read_bounded(path, _BYTES, "make it smaller")), formats=FORMATS) as image:
             if image.width * image.height > LARGEST:
                 raise InputError(
                     f"{path} has {image.width} x {image.height} pixels, allowed are {LARGEST} in all; make it smaller"
                 )
-            plain = _plain(ImageOps.exif_transpose(image), path)
+            with _silent() if image.format == "TIFF" else contextlib.nullcontext():
+                plain = _plain(ImageOps.exif_transpose(image), path)
     except InputError:
         raise
+    except UnidentifiedImageError:
+        raise unreadable(path, ValueError(f"it is none of {', '.join(FORMATS)}")) from None
     except Exception as error:  # PIL's decoders raise almost anything on a damaged file
         raise unreadable(path, error) from error
     pixels = np.asarray(plain if size is None else _square(plain, size))
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         return pixels[..., 0]
     return pixels
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep libtiff from writing to the standard error itself what it then fails with."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def fit(raw: Raw, config: DataConfig) -> Raw:
@@ -89,6 +112,8 @@ def _recolour(x: NDArray[Any], colour: Colour) -> NDArray[Any]:
 def _resize(x: NDArray[Any], size: int, high: float) -> NDArray[Any]:
     """Resize every channel in floating point, from its largest centred square, and keep values in [0, high]."""
     planes = x.reshape(-1, *x.shape[2:])
+    if len(planes) * size * size * x.itemsize > _ROOM:
+        raise InputError(f"--data.size {size} makes more than {_ROOM} bytes, allowed are fewer; make it smaller")
     out = np.empty((len(planes), size, size), x.dtype)
     for index, plane in enumerate(planes):
         values = np.clip(np.asarray(_square(Image.fromarray(plane.astype(np.float32)), size)), 0, high)

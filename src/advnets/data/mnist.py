@@ -140,7 +140,7 @@ def parse_idx(content: bytes, name: str) -> NDArray[np.uint8]:
     if len(content) < start:
         raise InputError(f"{name} ends inside its header, {allowed}")
     shape = struct.unpack(f">{content[3]}I", content[4:start])
-    if math.prod(shape) != len(content) - start:
+    if math.prod(shape) != len(content) - start or 0 in shape:
         sizes = " x ".join(map(str, shape))
         raise InputError(f"{name} says {sizes} values and holds {len(content) - start}, {allowed}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

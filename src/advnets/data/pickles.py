@@ -113,7 +113,7 @@ def _bytes(node: Any) -> bytes:
 def _text(node: Any) -> str | None:
     """Return a short text or bytes node as text, None for anything else."""
     if isinstance(node, Call) and isinstance(node.function, Named) and node.function.name == "_codecs encode":
-        node = node.arguments[0]
+        node = node.arguments[0] if isinstance(node.arguments, tuple) and node.arguments else None
     if not isinstance(node, str | bytes) or len(node) > _LONGEST_KEY:
         return None
     return node if isinstance(node, str) else node.decode("latin1")
@@ -168,7 +168,10 @@ class _Machine:
 
     def name(self, argument: str | None) -> None:
         """Push what GLOBAL (one argument) or STACK_GLOBAL (two objects) names."""
-        self.push(Named(argument if argument is not None else "{} {}".format(*self.pop(2))))
+        words = [argument] if argument is not None else self.pop(2)
+        if not all(isinstance(word, str) for word in words):  # spelled out, lists that hold themselves many times grow
+            raise ValueError("a name that is no text")
+        self.push(Named(" ".join(words)))
 
     def call(self, _: Any) -> None:
         """Push a call, without calling."""

@@ -1,5 +1,6 @@
 """Where data sets lie: the folders of ADVNETS_DATA first, then the user's cache."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,14 @@ def cache() -> Path:
 def roots() -> tuple[Path, ...]:
     """Return the folders to search, first choice first."""
     named = os.environ.get("ADVNETS_DATA", "").split(os.pathsep)
-    return (*(Path(folder).expanduser() for folder in named if folder.strip()), cache())
+    return (*(expanded(folder) for folder in named if folder.strip()), cache())
+
+
+def expanded(name: str | Path) -> Path:
+    """Return a path with ~ as the user's home; a name like ~nobody, of no user, stays as it is."""
+    with contextlib.suppress(RuntimeError):
+        return Path(name).expanduser()
+    return Path(name)
 
 
 def candidates(name: str) -> Iterator[Path]:
@@ -28,14 +36,14 @@ def candidates(name: str) -> Iterator[Path]:
                 yield folder
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path, limit: int, fix: str = "get the official file") -> bytes:
     """Return the bytes of a regular file of at most `limit` bytes; raises InputError for any other."""
     try:
         if not path.is_file():
             raise InputError(f"{path} is not there or no file, allowed is a readable file; check the path")
         size = path.stat().st_size
         if size > limit:
-            raise InputError(f"{path} has {size} bytes, allowed are {limit} at most; get the official file")
+            raise InputError(f"{path} has {size} bytes, allowed are {limit} at most; {fix}")
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error

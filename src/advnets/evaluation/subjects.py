@@ -81,6 +81,8 @@ def require(path: Path) -> None:
         raise InputError(f"{path} is not there, {allowed}; check the path")
     if not path.is_dir() and path.suffix.lower() not in ARRAYS:
         raise InputError(f"{path} is of no known kind, {allowed}; convert it")
+    if not path.is_dir() and not path.is_file():
+        raise InputError(f"{path} is a pipe or a device, {allowed}; save it as a file")
 
 
 def _read(path: Path, config: DataConfig, data: DataSet) -> NDArray[Any]:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from advnets import disk
+from advnets.config import Config
 from advnets.disk import read_json
 from advnets.errors import InputError
-from advnets.nets.files import load_net, read_tensors, write_tensors
+from advnets.nets.files import load_net, misfit, read_tensors, require_size, write_tensors
+from advnets.recipes import parameter_counts
 from advnets.seeds import stream
 from advnets.training.game import Game
 
@@ -51,10 +53,15 @@ def read_counts(folder: Path) -> dict[str, int]:
     """
     content = read_json(folder / "state.json")
     kept = {name: value for name, value in content.items() if name in (*_COUNTS, "validation_bytes")}
-    wrong = [name for name in {**kept, **dict.fromkeys(_COUNTS)} if type(kept.get(name)) is not int]
-    if wrong:
-        raise InputError(f"{folder}/state.json lacks {', '.join(wrong)}, allowed: integers; delete {folder}")
+    wrong = [name for name in {**kept, **dict.fromkeys(_COUNTS)} if not _is_count(kept.get(name))]
+    if wrong or kept["stage"] not in (1, 2):
+        what = ", ".join(wrong or ["a stage of 1 or 2"])
+        raise InputError(f"{folder}/state.json lacks {what}, allowed: integers from 0 on; delete {folder}")
     return kept
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
 def restore(game: Game, folder: Path) -> None:
@@ -62,20 +69,36 @@ def restore(game: Game, folder: Path) -> None:
     for name, net in nets(game).items():
         load_net(net, folder / f"{name}.safetensors")
     for name, player in (("generator", game.generator), ("discriminator", game.discriminator)):
-        _load_optimiser(player.optimiser, player.net, read_tensors(folder / f"{name}-optimiser.safetensors"))
-    rest = read_tensors(folder / "game.safetensors")
-    _restore_random(game, rest["random"], read_counts(folder)["step"])
-    game.sums.copy_(rest["sums"])
-    if game.average is not None:
-        game.average.n_averaged.copy_(rest["averaged"])
-    counts = read_counts(folder)
+        _load_optimiser(player.optimiser, player.net, folder / f"{name}-optimiser.safetensors")
+    counts, file = read_counts(folder), folder / "game.safetensors"
+    rest = read_tensors(file)
+    kept = {"sums": game.sums} | ({"averaged": game.average.n_averaged} if game.average is not None else {})
+    if {*rest} != {"random", *kept} or any(not _alike(rest[name], tensor) for name, tensor in kept.items()):
+        raise misfit(file)
+    _restore_random(game, rest["random"], counts["step"], file)
+    for name, tensor in kept.items():
+        tensor.copy_(rest[name])
     game.step, game.stage, game.summed = counts["step"], counts["stage"], counts["summed"]
 
 
-def _restore_random(game: Game, saved: Tensor, step: int) -> None:
+def require_sizes(config: Config, shape: tuple[int, ...], folder: Path) -> None:
+    """Raise InputError for a checkpoint that cannot hold the nets of a configuration, before these are made."""
+    counts = parameter_counts(config, shape, stage=read_counts(folder)["stage"])
+    for name, count in zip(("generator", "discriminator"), counts, strict=True):
+        require_size(folder / f"{name}.safetensors", count)
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype
+
+
+def _restore_random(game: Game, saved: Tensor, step: int, file: Path) -> None:
     """Set the random state; where another kind of device left it, begin a new stream (`facts.differences` tells)."""
     if saved.numel() == game.random.get_state().numel():
-        game.random.set_state(saved)
+        try:
+            game.random.set_state(saved)
+        except (RuntimeError, TypeError):
+            raise misfit(file) from None
     else:
         game.random = stream(game.config.seed, "play", step, game.random.device)
 
@@ -90,9 +113,15 @@ def _optimiser_tensors(optimiser: Optimizer, net: nn.Module) -> dict[str, Tensor
     }
 
 
-def _load_optimiser(optimiser: Optimizer, net: nn.Module, tensors: dict[str, Tensor]) -> None:
-    parameters = dict(net.named_parameters())
+def _load_optimiser(optimiser: Optimizer, net: nn.Module, file: Path) -> None:
+    tensors, parameters = read_tensors(file), dict(net.named_parameters())
+    roles = ("exp_avg", "exp_avg_sq", "step") if isinstance(optimiser, Adam) else ("momentum_buffer",)
+    begun = {key.rpartition("/")[0] for key in tensors}
+    if {*tensors} != {f"{name}/{role}" for name in begun for role in roles} or not begun <= {*parameters}:
+        raise misfit(file)
     optimiser.state.clear()  # of a game that is rolled back
     for key, tensor in tensors.items():
         name, _, role = key.rpartition("/")
+        if not _alike(tensor, torch.zeros(()) if role == "step" else parameters[name]):
+            raise misfit(file)
         optimiser.state[parameters[name]][role] = tensor.to(parameters[name].device, copy=True)

@@ -101,6 +101,8 @@ def _train(
     x = torch.from_numpy(data.train.x)
     mean = x.mean(0)
     batches = Batches(x.to(fabric.device, _dtype(config)), config.train.batch_size, config.seed)
+    if resume and (last := run.verified_checkpoint()):
+        checkpoint.require_sizes(config, data.shape, last)
     game = new_game(config, data.shape, mean, fabric)
     keep_memory(game.generator.net, game.discriminator.net)
     with run.locked() if resume else run.begun(config, facts(game, data)):

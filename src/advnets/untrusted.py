@@ -1,0 +1,58 @@
+"""Text and JSON that somebody else may have written: as strict as what advnets writes, and no larger than it."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from advnets.errors import InputError
+
+_DIGITS = 20  # of a whole number: any in 64 bits
+
+
+def read_text(file: Path, limit: int) -> str:
+    """Read a regular file of at most `limit` characters; raises OSError or ValueError for any other."""
+    if not file.is_file() and file.exists():  # a pipe would be waited for, and a device never end
+        raise ValueError("it is no regular file")
+    with file.open(encoding="utf-8") as stream:
+        text = stream.read(min(limit, file.stat().st_size) + 1)
+    if len(text) > limit:
+        raise ValueError(f"it is larger than {limit} bytes")
+    return text
+
+
+def require_no_links(folder: Path) -> None:
+    """Raise InputError for a link in a folder that is to be written in: it would lead out of it."""
+    for where, folders, names in os.walk(folder):
+        for path in (Path(where, name) for name in (*folders, *names)):
+            if path.is_symlink():
+                raise InputError(
+                    f"{path} is a link, allowed in a run that is trained: files and folders of its own; put there what "
+                    "it points to"
+                )
+
+
+def loads(text: str | bytes) -> Any:
+    """Read JSON whose numbers are finite and of ordinary length; raises ValueError for any other text."""
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refuse(text: str) -> None:
+    raise ValueError(f"{text} is no number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError(f"{text[:20]}… is too large a number")
+    return int(text)
