@@ -95,6 +95,7 @@ WRITERS = {
     "evaluation/features.py": "nets in the cache, with checksums",
     "reproduce/drawing.py": "figures, which are drawn again",
     "reproduce/figure1.py": "a film, which is drawn again",
+    "data/images.py": "the null device in the place of standard error",
     "cli/interruption.py": "to the terminal",
     "cli/main.py": "the null device in the place of a closed pipe",
     "runs.py": "the reservation of a folder",

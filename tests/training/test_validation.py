@@ -8,6 +8,7 @@ import torch
 from advnets.errors import InputError
 from advnets.runs import Run
 from advnets.training import train
+from advnets.training.checkpoint import read_counts
 from training.games import data, tiny
 
 SETTINGS = {"steps": 12, "validate_every": 2, "checkpoint_every": 5, "average_decay": 0.5}
@@ -80,8 +81,11 @@ def test_taking_likelihoods_does_not_change_training(tmp_path):
     plain, scored = Run(tmp_path / "plain"), Run(tmp_path / "scored")
     train(tiny(**{**SETTINGS, "validate_every": 0}), data(), plain)
     train(tiny(**SETTINGS), data(), scored, validate=of_weights)
-    for file in plain.checkpoint(12).iterdir():
+    for file in plain.checkpoint(12).glob("*.safetensors"):
         assert file.read_bytes() == (scored.checkpoint(12) / file.name).read_bytes()
+    counts, others = (read_counts(run.checkpoint(12)) for run in (plain, scored))
+    assert counts.pop("validation_bytes") == 0 < others.pop("validation_bytes")
+    assert counts == others
 
 
 def test_a_setting_without_a_score_is_refused_before_anything_is_written(tmp_path):
