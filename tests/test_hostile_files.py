@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from advnets.cli.main import main
+from advnets.config import Config
 from advnets.data import DataConfig, load
 from advnets.errors import InputError, plain
 from advnets.evaluation import subjects
@@ -156,6 +157,48 @@ def test_no_file_outside_a_run_is_written_through_a_link_in_it(run: Run) -> None
     (run.path / ".status.json.writing").symlink_to(secret)
     run.write_status(1, "finished", None)
     assert secret.read_text() == "kept"
+
+
+def test_no_file_outside_a_new_run_is_written_through_its_lock(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("kept")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "secret")
+    with pytest.raises(InputError, match="is a link"):
+        train(Config(), base.digits(), Run(tmp_path / "run"))
+    assert (tmp_path / "secret").read_text() == "kept"
+
+
+def test_a_pipe_in_the_place_of_a_lock_is_not_waited_for(run: Run) -> None:
+    (run.path / ".lock").unlink(missing_ok=True)
+    os.mkfifo(run.path / ".lock")
+    run.write_status(1, "running", None)
+    assert run.status()["state"] == "interrupted"
+    with pytest.raises(InputError, match="no regular file"):
+        train(run.config(), base.digits(), run, resume=True)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.link(path.parent / "config.json", path)])
+def test_what_lies_where_a_file_is_made_aside_is_replaced(run: Run, make: Callable[[Path], None]) -> None:
+    before = (run.path / "config.json").read_text()
+    make(run.path / ".status.json.writing")
+    run.write_status(1, "finished", None)
+    assert run.status()["state"] == "finished" and (run.path / "config.json").read_text() == before
+
+
+def test_checkpoints_of_strange_names_are_none(run: Run) -> None:
+    (run.path / "checkpoints" / "step-9\u0663").mkdir()
+    (run.path / "checkpoints" / ".replaced-").mkdir()
+    assert run.verified_checkpoint() == run.checkpoint(base.STEP)
+    with run.locked():
+        pass
+
+
+@pytest.mark.parametrize("elsewhere", [5, None, [1], [{"step": 1}], [{"step": "1", "changes": []}]])
+def test_a_damaged_list_of_other_machines(run: Run, elsewhere: object) -> None:
+    content = json.loads((run.path / "config.json").read_text())
+    (run.path / "config.json").write_text(json.dumps({**content, "elsewhere": elsewhere}))
+    with pytest.raises(InputError, match="elsewhere"):
+        run.read()
 
 
 def test_pipes_in_the_place_of_data_and_samples(tmp_path: Path) -> None:

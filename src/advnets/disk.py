@@ -20,8 +20,8 @@ _NO_FLUSH = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)  # of folde
 
 
 def write(file: Path, *parts: bytes | memoryview) -> None:
-    """Write all of a file, to the disk itself but for its name."""
-    with _opened(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as descriptor:
+    """Write all of a new file, to the disk itself but for its name."""
+    with _opened(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW) as descriptor:
         for part in parts:
             _pour(descriptor, part)
         os.fsync(descriptor)
@@ -37,7 +37,7 @@ def replace(file: Path, *parts: bytes | memoryview) -> None:
 def whole(file: Path) -> Iterator[Path]:
     """Yield the name to write a file under, to be renamed into place on success and removed on failure."""
     aside = file.with_name(f".{file.name}.writing")
-    if aside.is_symlink():  # it would lead elsewhere
+    if os.path.lexists(aside):  # a link would lead elsewhere, a pipe be waited for
         os.unlink(aside)
     try:
         yield aside
@@ -57,7 +57,7 @@ def rename(old: Path, new: Path) -> None:
 @contextlib.contextmanager
 def streaming(file: Path) -> Iterator[IO[bytes]]:
     """Yield a stream to what then replaces a file, as `replace` does."""
-    with whole(file) as aside, aside.open("wb") as stream:
+    with whole(file) as aside, aside.open("xb") as stream:
         yield stream
         stream.flush()
         os.fsync(stream.fileno())

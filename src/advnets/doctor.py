@@ -108,7 +108,7 @@ def read_log(run: Run) -> list[dict[str, Any]]:
             line = None
         if not _is_line(line) or (lines and (line["step"] <= lines[-1]["step"] or lines[-1]["value"] is None)):
             saved = run.saved_log_bytes()
-            if b"\0" in text or (saved is not None and start >= saved):
+            if start >= saved if saved is not None else b"\0" in text:
                 break
             raise InputError(
                 f"{run.log} is damaged in line {number}, allowed: lines that training wrote; restore it from a copy"

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from advnets.disk import reporting
 from advnets.errors import InputError
 
 _TRIES, _PAUSE = 20, 0.01  # seconds; `is_held` takes the lock for a moment, which must not refuse anyone
+_OWN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no link, and no pipe to wait for
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
@@ -36,12 +38,17 @@ def held(file: Path, what: str) -> Iterator[None]:
 def is_held(file: Path) -> bool:
     """Tell whether a living process holds a file."""
     try:
-        with file.open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        descriptor = os.open(file, os.O_RDONLY | _OWN)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
+    finally:
+        os.close(descriptor)
     return False
 
 
@@ -49,8 +56,10 @@ def _taken(file: Path, what: str) -> int:
     """Return a descriptor of the file that is there, once no other process holds it."""
     while True:
         with reporting(f"cannot lock {file}"):
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | _OWN, 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InputError(f"{file} is no regular file, allowed: one that advnets makes; remove it")
             _take(descriptor, file, what)
             if file.exists() and os.path.samestat(os.fstat(descriptor), file.stat()):
                 return descriptor

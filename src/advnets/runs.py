@@ -27,11 +27,11 @@ from advnets.disk import read_json as read_json
 from advnets.disk import reporting as reporting
 from advnets.disk import write_json as write_json
 from advnets.errors import InputError
-from advnets.untrusted import loads, read_text, require_no_links
+from advnets.untrusted import has, loads, read_text, require_no_links
 
 FORMAT = 1
 KEPT_CHECKPOINTS = 2
-_CHECKPOINT = re.compile(r"step-(0|[1-9]\d*)")
+_CHECKPOINT = re.compile(r"step-(0|[1-9][0-9]*)")
 _BARE = {".lock", ".config.json.writing"}
 
 
@@ -55,11 +55,6 @@ class Run:
     def validation(self) -> Path:
         """The file of validation likelihoods."""
         return self.path / "validation.jsonl"
-
-    @property
-    def _lines(self) -> tuple[Path, Path]:
-        """The files whose sizes a checkpoint keeps."""
-        return self.log, self.validation
 
     @property
     def _lock(self) -> Path:
@@ -108,6 +103,9 @@ class Run:
             )
         if wrong := [one for one in ("data", "versions", "machine") if not isinstance(content.get(one, {}), dict)]:
             raise InputError(f"{self.path}/config.json is damaged ({wrong[0]} is no object); restore it from a copy")
+        elsewhere = content.get("elsewhere", [])
+        if not isinstance(elsewhere, list) or not all(has(one, step=int, changes=list) for one in elsewhere):
+            raise InputError(f"{self.path}/config.json is damaged (elsewhere); restore it from a copy")
         return content
 
     def config(self) -> Config:
@@ -158,10 +156,11 @@ class Run:
     def flush_lines(self) -> dict[str, int]:
         """Bring log.jsonl and validation.jsonl to the disk itself; return their sizes: log_bytes, validation_bytes."""
         with reporting(f"cannot write {self.log}", "checkpoints are intact"):
-            there = [file for file in (self.log, self.validation) if file.exists()]
+            files = (self.log, self.validation)
+            there = [file for file in files if file.exists()]
             for file in (*there, self.path):
                 disk.flush(file)
-            return {f"{file.stem}_bytes": file.stat().st_size if file in there else 0 for file in self._lines}
+            return {f"{file.stem}_bytes": file.stat().st_size if file in there else 0 for file in files}
 
     def saved_log_bytes(self) -> int | None:
         """Bytes of log.jsonl at the last checkpoint: what comes after, a resume cuts off; None without a checkpoint."""
@@ -261,7 +260,7 @@ class Run:
 
     def _put_back(self) -> None:
         """Put back checkpoints that were about to be replaced, and remove those that were."""
-        for replaced in (self.path / "checkpoints").glob(".replaced-*"):
+        for replaced in (self.path / "checkpoints").glob(".replaced-step-*"):
             target = replaced.with_name(replaced.name.removeprefix(".replaced-"))
             if target.exists():
                 disk.remove(replaced)
@@ -302,7 +301,7 @@ class Run:
             try:
                 return self._verified(step, steps)
             except InputError:  # of a checkpoint that a training process has dropped meanwhile, there is a newer one
-                if step is not None or not steps or self.checkpoint(steps[-1]).exists():
+                if step is not None or self.checkpoint_steps() == steps:
                     raise
 
     def _verified(self, step: int | None, steps: list[int]) -> Path | None:
@@ -333,6 +332,7 @@ class Run:
     def begun(self, config: Config, facts: dict[str, Any]) -> Iterator[None]:
         """Make the run as `create` does and hold it, with no moment in between for another process."""
         self.require_free()
+        require_no_links(self.path)
         with self._making():
             disk.make_folder(self.path)
         with locks.held(self._lock, f"is training {self.path}"):

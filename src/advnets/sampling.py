@@ -77,11 +77,11 @@ def load_sampler(run: Run, weights: Weights = "auto", step: int | None = None) -
     no checkpoint, a damaged one, or not these weights.
     """
     while True:
-        last = run.checkpoint_steps()[-1:]
+        steps = run.checkpoint_steps()
         try:
             return _load(run, weights, step)
         except InputError:  # of a checkpoint that a training process has dropped meanwhile, there is a newer one
-            if step is not None or not last or run.checkpoint(last[0]).exists():
+            if step is not None or run.checkpoint_steps() == steps:
                 raise
 
 

@@ -41,6 +41,11 @@ def loads(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
+def has(value: object, **kinds: type) -> bool:
+    """Tell whether this is a JSON object with these fields of these types."""
+    return isinstance(value, dict) and all(type(value.get(name)) is kind for name, kind in kinds.items())
+
+
 def _refuse(text: str) -> None:
     raise ValueError(f"{text} is no number")
 

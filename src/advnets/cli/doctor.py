@@ -79,7 +79,7 @@ def run(tokens: list[str]) -> int:
 
 def _course(lines: Sequence[history.Line], config: Config) -> list[dict[str, Any]]:
     """The verdicts of a run's last stage with the step from which each stood; of a very long log, of every so many."""
-    lines = lines[:: 1 + len(lines) // _COURSE]
+    lines = lines[-1 :: -(1 + len(lines) // _COURSE)][::-1]  # the last one among them
     course: list[dict[str, Any]] = []
     for index, line in enumerate(lines):
         verdict = doctor.judge(lines[: index + 1], config.train)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from advnets.errors import plain
 from advnets.runs import Run
 from advnets.training.loop import Progress
 
@@ -24,7 +25,8 @@ def showing(run: Run, opening: Sequence[str] = ()) -> Iterator[Show]:
 
         def report(progress: Progress) -> None:
             if not shown:
-                print(*opening, introduction(run.path, run.read()), sep="\n", file=sys.stderr)
+                told = [*opening, *introduction(run.path, run.read()).splitlines()]
+                print(*map(plain, told), sep="\n", file=sys.stderr)
                 shown.append(stack.enter_context(_bar(progress)) if sys.stderr.isatty() else _Lines(progress))
             tell(progress)
             shown[0](progress)

@@ -102,6 +102,10 @@ def _facts_or_error(run: Run) -> dict[str, Any]:
         return {"run": str(run.path), "error": str(error)}
 
 
+def _elsewhere(one: dict[str, Any]) -> str:
+    return f"from step {one['step']}: {', '.join(map(str, one['changes']))}"
+
+
 def _facts(run: Run) -> dict[str, Any]:
     content, config, status = run.read(), run.config(), run.status()
     return {
@@ -117,7 +121,7 @@ def _facts(run: Run) -> dict[str, Any]:
         "parameters": content.get("parameters"),
         "versions": content.get("versions"),
         "machine": content.get("machine"),
-        "elsewhere": [f"from step {one['step']}: {', '.join(one['changes'])}" for one in content.get("elsewhere", [])],
+        "elsewhere": [_elsewhere(one) for one in content.get("elsewhere", [])],
         "last_measures": last_line(run) or None,
         "checkpoints": run.checkpoint_steps(),
         "samples": str(run.path / "samples.png") if (run.path / "samples.png").is_file() else None,

@@ -48,7 +48,8 @@ def _changes(config: Config, target: Run) -> list[str]:
         step = [0, *target.checkpoint_steps()][-1]
         return [f"from step {step} on not bit for bit as if it had never stopped, because {', '.join(changes)}"]
     return [
-        f"from step {one['step']} on not bit for bit as if it had never stopped: {', '.join(one['changes'])} then"
+        f"from step {one['step']} on not bit for bit as if it had never stopped: "
+        f"{', '.join(map(str, one['changes']))} then"
         for one in elsewhere(target)[:1]
     ]
 

@@ -102,6 +102,8 @@ def _train(
     mean = x.mean(0)
     batches = Batches(x.to(fabric.device, _dtype(config)), config.train.batch_size, config.seed)
     if resume and (last := run.verified_checkpoint()):
+        check_data(run, data)
+        run.check_settings(config)
         checkpoint.require_sizes(config, data.shape, last)
     game = new_game(config, data.shape, mean, fabric)
     keep_memory(game.generator.net, game.discriminator.net)
