@@ -21,6 +21,7 @@ from training.games import tiny
 @pytest.mark.slow
 def test_gaussian_recipe_finds_mean_and_sd(tmp_path):
     config = recipes.get("gaussian")
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=3000))
     train(config, load(config.data), Run(tmp_path / "run"))
     x = load_sampler(Run(tmp_path / "run")).draw(20_000, seed=1)
     assert x.mean() == pytest.approx(3.0, rel=0.05)
