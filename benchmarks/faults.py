@@ -23,7 +23,7 @@ from unittest import mock
 
 import torch
 from powercut import CHANGES, noting_checkpoints
-from small_game import KINDS, bits, complaints, play
+from small_game import KINDS, bits, complaints, play, told
 
 from advnets.config import Config
 from advnets.errors import InputError
@@ -178,10 +178,7 @@ def main() -> int:
     failed = False
     for kind in options.kinds:
         uses, cases, wrong = tried(kind, options.ways, random.Random(options.seed), options.at_most)
-        failed = failed or bool(wrong)
-        print(f"{kind}: {uses} uses of the disk, {cases} refusals, {len(wrong)} faults", flush=True)
-        for line in dict.fromkeys(wrong):
-            print(" ", " ".join(line.split())[:300])
+        failed |= told(f"{kind}: {uses} uses of the disk, {cases} refusals", wrong)
     return int(failed)
 
 

@@ -28,7 +28,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from small_game import KINDS, bits, complaints, play
+from small_game import KINDS, bits, complaints, play, told
 
 from advnets.config import Config
 from advnets.errors import InputError
@@ -354,10 +354,7 @@ def main() -> int:
     failed = False
     for kind in options.kinds:
         ops, states, wrong = tried(kind, options.samples, random.Random(options.seed), options.at_most)
-        failed = failed or bool(wrong)
-        print(f"{kind}: {ops} uses of the disk, {states} states after a power cut, {len(wrong)} faults", flush=True)
-        for line in dict.fromkeys(wrong):
-            print(" ", " ".join(line.split())[:300])
+        failed |= told(f"{kind}: {ops} uses of the disk, {states} states after a power cut", wrong)
     return int(failed)
 
 

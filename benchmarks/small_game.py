@@ -65,6 +65,14 @@ def bits(run: Run) -> dict[str, bytes]:
     return {str(file.relative_to(run.path)): file.read_bytes() for file in files}
 
 
+def told(tried: str, wrong: list[str]) -> bool:
+    """Print what was tried on a kind of run and what went wrong; return whether anything did."""
+    print(f"{tried}, {len(wrong)} faults", flush=True)
+    for line in dict.fromkeys(wrong):
+        print(" ", " ".join(line.split())[:300])
+    return bool(wrong)
+
+
 def complaints(run: Run) -> Iterator[str]:
     """Read a run as its user does, with every command that does so; yield what failed that should not."""
     drawn = run.path.parent / "drawn.npy"
