@@ -3,8 +3,8 @@
     ADVNETS_DATA=... python benchmarks/doctor/library.py OUT [--recipes digits ring] [--seeds 0 1] [--cases CASE ...]
 
 Trains OUT/RECIPE/CASE-seedN, ordinary run folders without their checkpoints; folders that are there are left alone.
-A recipe may be `cancer` (scikit-learn's table of 569 tumours), `fashion` (Fashion-MNIST, of Debian's package
-dataset-fashion-mnist) or the path of an array of images; images are made 16x16.
+A recipe may be `cancer` or `diabetes` (scikit-learn's tables), `fashion` (Fashion-MNIST, of Debian's package
+dataset-fashion-mnist), `mnist16` or the path of an array of images; images are made 16x16.
 Each run's outcome.json says by measures that the doctor does not use what the run has come to; benchmarks/doctor/
 confusion.py calls broken what they call broken, and says what the doctor makes of it.
 """
@@ -24,7 +24,7 @@ from unittest import mock
 import numpy as np
 import torch
 from scipy.spatial.distance import cdist
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_diabetes
 
 from advnets import objectives, recipes, sampling
 from advnets.config import Config, DataConfig
@@ -38,9 +38,10 @@ from advnets.training.batches import Batches
 from advnets.training.game import Game, Player
 
 STEPS = {"digits": 4_000, "ring": 4_000, "grid": 4_000, "gaussian": 4_000}
-"""Steps of a broken run; of others MANY. Good ones have their recipe's own, at most LONGEST."""
-MANY, LONGEST = 3_000, 20_000
+"""Steps of a broken run; of arrays of images SLOW, of others MANY. Good: the recipe's own, at most LONGEST."""
+MANY, SLOW, LONGEST = 3_000, 6_000, 20_000  # on the faces D has not begun before step 1,500
 FASHION = Path("/usr/share/datasets/fashion-mnist")
+TABLES = {"cancer": load_breast_cancer, "diabetes": load_diabetes}
 POINTS = ("ring", "grid", "gaussian")
 """Of these 20 examples are no tiny set: G learns their density, no example by heart."""
 
@@ -173,7 +174,7 @@ def prepared(name: str, case_name: str, seed: int, out: Path) -> Config:
     """The settings of one run of the library."""
     case = CASES[case_name]
     base = recipes.get(name) if name in recipes.RECIPES else _auto(name, out)
-    steps = min(LONGEST, base.train.steps) if case_name == "good" else STEPS.get(name, MANY)
+    steps = min(LONGEST, base.train.steps) if case_name == "good" else STEPS.get(name, SLOW if "." in name else MANY)
     config = case.change(setting(steps=steps)(dataclasses.replace(base, seed=seed)))
     if case_name.startswith("too-many"):  # each of these steps is twenty
         config = setting(steps=steps // 2, log_every=25)(config)
@@ -181,10 +182,10 @@ def prepared(name: str, case_name: str, seed: int, out: Path) -> Config:
 
 
 def _auto(name: str, out: Path) -> Config:
-    own = DataConfig(name, size=16)
-    if name == "cancer":
-        own = DataConfig(str(out / "cancer.npy"))
-        np.save(own.name, load_breast_cancer().data)
+    own = DataConfig(name.removesuffix("16"), size=16)
+    if name in TABLES:
+        own = DataConfig(str(out / f"{name}.npy"))
+        np.save(own.name, TABLES[name]().data)
     if name == "fashion":
         own = DataConfig(str(out / "fashion.npz"), size=16)
         np.savez(own.name, x=_idx("train-images-idx3", 16, (-1, 28, 28)), y=_idx("train-labels-idx1", 8, (-1,)))

@@ -24,6 +24,9 @@ LASTING = ("stalled", "memorising")
 _MOST = 2**30  # bytes of a log
 _LARGEST = 1e300  # of a number in it
 _WILD = 2.0  # mean logit of data less that of samples with which D, were it right, would have a value near nought
+_APART = 9.0  # mean logit of data less that of samples with which D is sure of both
+_NEAR, _FAR = 10.0, 100.0  # times as far from data as held-out examples are: samples may be data; are none
+_SURE = 0.01  # value this near nought: D is never wrong
 _FIRST_MARGIN = 0.1  # mean logit of data less that of samples at which it surely has
 
 
@@ -153,6 +156,12 @@ def _distance(line: Line) -> float | None:
     return None if narrow is None else max(abs(narrow), math.log(near) if near and near > 0 else 0.0)
 
 
+def _likeness(line: Line) -> float | None:
+    """How like the data samples are in spread and nearness, whichever is worse: 1 is as the data."""
+    distance = _distance(line)
+    return None if distance is None else math.exp(-distance)
+
+
 def _diverged(line: Line) -> Verdict | None:
     count = of("non_finite")(line)
     if line["value"] is None or count:
@@ -237,15 +246,22 @@ def _discriminator_ahead(history: History) -> Verdict | None:
     real, fake, rejected, margin = map(history.recent, ("accuracy_real", "accuracy_fake", "rejected", "margin"))
     if not (real and fake and rejected and margin):
         return None
-    if median(real) < 0.85 or min(fake) < 0.95 or (median(rejected) < 0.5 and min(margin) < 9):
+    if median(real) < 0.85 or min(fake) < 0.95 or (median(rejected) < 0.5 and min(margin) < _APART):
         return None
     if _near(history):  # D is often this far ahead of a young G that catches up
         values = history.recent(lambda line: line["value"], 2 * WINDOW)
-        if len(values) < 2 * WINDOW or median(values) < -0.04:
+        sure = min(values[-WINDOW:]) > -_SURE
+        if not sure and (len(values) < 2 * WINDOW or median(values) < -0.04):
             return None
     elif history.arrives(_distance, math.log(2)):
         return None
-    evidence = f"D is right about {median(real):.0%} of data and {median(fake):.0%} of samples, and G comes no nearer"
+    return _won(history, "G comes no nearer")
+
+
+def _won(history: History, evidence: str) -> Verdict:
+    """The verdict on a game in which D is so sure that it does not teach G, by G's loss."""
+    real, fake = history.middle("accuracy_real"), history.middle("accuracy_fake")
+    evidence = f"D is right about {real:.0%} of data and {fake:.0%} of samples, and {evidence}"
     if history.train.minimax_weight and not history.train.non_saturating_weight:
         slope, lost = history.middle("d_gradient") or 0.0, history.middle("g_gradient") or 0.0
         return _verdict("saturated", f"{evidence}: its gradient is {slope:.1g} at the image, not {lost:.1g}")
@@ -261,13 +277,23 @@ def _collapsed(history: History) -> Verdict | None:
     spread, crowd = history.middle("spread"), history.middle("crowd")
     if spread is not None and spread < 0.3 and not history.arrives(_narrowness, -math.log(0.5)):
         evidence = f"two samples are {spread:.2g} times as far apart as two examples"
+        if _outplayed(history):
+            return _won(history, evidence)
         if _widening(history, spread):
             return _verdict("stalled", f"{evidence}, and at this pace stay nearly so")
         return _verdict("collapsed", f"{evidence}, and stay so")
     varied = (history.middle("classes") or 0) >= 0.8  # samples of little contrast are near each other, and differ
     if crowd is not None and crowd >= 0.5 and not varied and not history.arrives(_logarithm("crowd"), math.log(0.1)):
-        return _verdict("collapsed", f"{crowd:.0%} of samples are nearly one and the same")
+        evidence = f"{crowd:.0%} of samples are nearly one and the same"
+        return _won(history, evidence) if _outplayed(history) else _verdict("collapsed", evidence)
     return None
+
+
+def _outplayed(history: History) -> bool:
+    """Tell whether D is right about nearly everything, by logits far apart."""
+    names = ("accuracy_real", "accuracy_fake", "margin")
+    real, fake, margin = (history.middle(name) or 0.0 for name in names)
+    return min(real, fake) >= 0.9 and margin >= _APART
 
 
 def _widening(history: History, spread: float) -> bool:
@@ -310,9 +336,20 @@ def _oscillating(history: History) -> Verdict | None:
 def _slow(history: History) -> Verdict | None:
     spread = history.middle("spread")
     least = 0.3 if (history.middle("classes") or 0) >= 0.8 else 0.5  # samples of little contrast may still differ
-    if spread is None or least <= spread <= 2 or history.arrives(_distance, math.log(2)):
+    if spread is None:
         return None
-    return _verdict("stalled", f"samples are unlike the data (spread {spread:.2g}) and at this pace stay so")
+    near = history.middle("nearness") or 1.0
+    if near > _FAR and not history.arrives(_logarithm("nearness"), math.log(_FAR / 2)):
+        evidence = f"samples are {near:.2g} times as far from data as held-out examples are"
+    elif not least <= spread <= 2 and (
+        not history.arrives(_distance, math.log(2)) or history.slows(_likeness, 0.5)
+    ):
+        evidence = f"samples are unlike the data (spread {spread:.2g})"
+    else:
+        return None
+    return (
+        _won(history, evidence) if _outplayed(history) else _verdict("stalled", f"{evidence} and at this pace stay so")
+    )
 
 
 def _patient(check: Callable[[History], Verdict | None], lines: int) -> Callable[[History], Verdict | None]:
@@ -337,7 +374,8 @@ def _fine(history: History) -> Verdict:
         return _verdict("learning", f"too early for more: D did not tell samples from data {since}")
     evidence = f"samples vary {spread:.2f} times as much as the data"
     varied = 0.7 <= spread <= 1.4 and (classes is None or classes >= 0.9)
+    near = (history.middle("nearness") or 1.0) <= _NEAR
     told = min(history.middle("accuracy_real") or 1.0, history.middle("accuracy_fake") or 1.0)
-    if varied and told < 0.9:
+    if varied and near and told < 0.9:
         return _verdict("healthy", f"{evidence}, and D is right about {told:.0%} of the harder kind")
     return _verdict("learning", evidence)

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
 
@@ -20,6 +21,7 @@ _BEGUN = 0.02  # V further from chance than this: D has begun to tell data from 
 
 Line = Mapping[str, Any]
 Signal = Callable[[Line], float | None]
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,42 @@ class History:
 
     def arrives(self, signal: Signal, target: float) -> bool:
         """Tell whether the signal, falling as it does, gets down to the target within the horizon."""
-        lines = self.lines[-max(WINDOW, 2 * self.played // 3) :]
-        points = [(line["step"], value) for line in lines if (value := signal(line)) is not None]
+        points = self._points(signal)
         if len(points) < 4:
             return False
         half = len(points) // 2
-        (before, high), (after, low) = (map(fmean, zip(*part, strict=True)) for part in (points[:half], points[-half:]))
+        (before, high), (after, low) = map(_middle, (points[:half], points[-half:]))
         pace = (high - low) / (after - before)
         return pace > 0 and (low - target) / pace <= self.horizon
+
+    def slows(self, signal: Signal, target: float) -> bool:
+        """Tell whether the signal rises without noise, ever slower, and never to the target.
+
+        That is, by a constant factor less in equal times.
+        """
+        points = self._points(signal)
+        rises = sum(after > before for (_, before), (_, after) in pairwise(points))
+        if len(points) < WINDOW or rises < 0.9 * (len(points) - 1):
+            return False
+        third = len(points) // 3
+        parts = points[:third], points[third:-third], points[-third:]
+        (first, low), (_, mid), (last, high) = map(_middle, parts)
+        factor = (high - mid) / (mid - low)
+        if factor >= 1:
+            return False
+        times = self.horizon / ((last - first) / 2)
+        return high + (high - mid) * factor * (1 - math.pow(factor, times)) / (1 - factor) < target
+
+    def _points(self, signal: Signal) -> Sequence[Point]:
+        """The signal, with its steps, on the last two thirds of the lines."""
+        lines = self.lines[-max(WINDOW, 2 * self.played // 3) :]
+        return [(line["step"], value) for line in lines if (value := signal(line)) is not None]
+
+
+def _middle(points: Sequence[Point]) -> Point:
+    """Mean step and mean value."""
+    step, value = map(fmean, zip(*points, strict=True))
+    return step, value
 
 
 def of(name: str) -> Signal:
