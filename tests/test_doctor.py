@@ -100,7 +100,10 @@ def test_each_verdict_has_its_game(name):
         ("discriminator-won", log(value=-0.2, **SURE | {"rejected": 0.1}, spread=0.1)),
         ("discriminator-won", log(value=-0.2, **SURE | {"rejected": 0.1}, crowd=0.7, classes=0.1)),
         ("discriminator-won", log(value=-0.2, **SURE | {"rejected": 0.1}, spread=0.4)),
-        ("collapsed", log(value=-0.2, **SURE | {"margin": 5.0, "rejected": 0.1}, spread=lambda i: max(0.9 - 0.1 * i, 0.1))),
+        (
+            "collapsed",
+            log(value=-0.2, **SURE | {"margin": 5.0, "rejected": 0.1}, spread=lambda i: max(0.9 - 0.1 * i, 0.1)),
+        ),
         ("stalled", log(spread=lambda i: 0.28 - 0.2 * 0.9**i)),
         ("learning", log(spread=lambda i: 0.8 - 0.7 * 0.99**i)),
         ("stalled", log(nearness=200.0)),

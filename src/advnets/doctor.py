@@ -341,9 +341,7 @@ def _slow(history: History) -> Verdict | None:
     near = history.middle("nearness") or 1.0
     if near > _FAR and not history.arrives(_logarithm("nearness"), math.log(_FAR / 2)):
         evidence = f"samples are {near:.2g} times as far from data as held-out examples are"
-    elif not least <= spread <= 2 and (
-        not history.arrives(_distance, math.log(2)) or history.slows(_likeness, 0.5)
-    ):
+    elif not least <= spread <= 2 and (not history.arrives(_distance, math.log(2)) or history.slows(_likeness, 0.5)):
         evidence = f"samples are unlike the data (spread {spread:.2g})"
     else:
         return None

@@ -75,7 +75,7 @@ class Run:
     def create(self, config: Config, facts: dict[str, Any]) -> None:
         """Make the folder and write config.json: the configuration and `facts` (data, versions, parameter counts).
 
-        Raises InputError if the folder already holds anything.
+        Raises InputError as `require_free` does.
         """
         self.require_free()
         with self._making():

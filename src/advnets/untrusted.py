@@ -12,14 +12,14 @@ _DIGITS = 20  # of a whole number: any in 64 bits
 
 
 def read_text(file: Path, limit: int) -> str:
-    """Read a regular file of at most `limit` characters; raises OSError or ValueError for any other."""
+    """Read a regular file of UTF-8 and at most `limit` bytes; raises OSError or ValueError for any other."""
     if not file.is_file() and file.exists():  # a pipe would be waited for, and a device never end
         raise ValueError("it is no regular file")
-    with file.open(encoding="utf-8") as stream:
-        text = stream.read(min(limit, file.stat().st_size) + 1)
-    if len(text) > limit:
+    with file.open("rb") as stream:
+        content = stream.read(min(limit, file.stat().st_size) + 1)
+    if len(content) > limit:
         raise ValueError(f"it is larger than {limit} bytes")
-    return text
+    return content.decode()
 
 
 def require_no_links(folder: Path) -> None:

@@ -32,6 +32,21 @@ def test_a_run_from_start_to_end(advnets: Command) -> None:
     assert Path("runs/digits-2/config.json").is_file()
 
 
+@pytest.mark.parametrize("ending", ["", " --train.learning_rate 1e30"])
+def test_a_terminal_obeys_no_name_of_a_folder(advnets: Command, ending: str) -> None:
+    done = advnets(f"train digits --steps 6 SMALL --out named\x1b[2J{ending}")
+    assert "named\\x1b[2J" in done.out + done.err and "\x1b" not in done.out + done.err
+
+
+@pytest.mark.parametrize("part", ["data", "parameters"])
+def test_a_run_that_lacks_what_it_was_trained_on_is_one_clear_line(advnets: Command, trained: Path, part: str) -> None:
+    content = json.loads((trained / "config.json").read_text())
+    (trained / "config.json").write_text(json.dumps({**content, part: {}}))
+    done = advnets("train --resume --out run --steps 24")
+    assert done.status == 2 and done.err.strip().count("\n") == 0
+    assert "run/config.json is damaged" in done.err and "restore it from a copy" in done.err
+
+
 def test_settings_in_every_spelling(advnets: Command) -> None:
     line = (
         "train --dry-run --json --train.learning-rate .05 --train.minimum_learning_rate=1e-3 --noise.low -1.5 --seed 7 "

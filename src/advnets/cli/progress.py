@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from advnets.errors import plain
+from advnets.errors import InputError, plain
 from advnets.runs import Run
 from advnets.training.loop import Progress
+from advnets.untrusted import has
 
 Show = Callable[[Progress], None]
 
@@ -57,8 +58,13 @@ def say(text: str) -> None:
 
 
 def introduction(folder: object, content: Mapping[str, Any]) -> str:
-    """Say what a run is: recipe, data, nets, folder."""
-    data, parameters, config = content["data"], content["parameters"], content["config"]
+    """Say what a run is: recipe, data, nets, folder; raises InputError where its config.json lacks that."""
+    data, parameters, config = content.get("data"), content.get("parameters"), content["config"]
+    if not has(data, name=str, source=str, shape=list, train=int, validation=int, test=int) or not has(
+        parameters, generator=int, discriminator=int
+    ):
+        raise InputError(f"{folder}/config.json is damaged (data or parameters); restore it from a copy")
+    assert isinstance(data, dict) and isinstance(parameters, dict)
     shape = "x".join(map(str, data["shape"]))
     sizes = f"{data['train']:,} / {data['validation']:,} / {data['test']:,} examples of {shape}"
     return (

@@ -19,7 +19,7 @@ from advnets.cli.output import emit, table, writing
 from advnets.cli.sample import in_range
 from advnets.cli.training import trained
 from advnets.config import Config
-from advnets.errors import InputError
+from advnets.errors import InputError, plain
 from advnets.runs import Run
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(tokens: list[str]) -> int:
         emit(made.summary)
     else:
         print("\n".join([table(made.rows), *made.notes]))
-        print("\n" + "\n".join(f"wrote {path}" for path in [*made.files, file]))
+        print("\n" + "\n".join(plain(f"wrote {path}") for path in [*made.files, file]))
     return DONE if made.holds else BAD_ANSWER
 
 
@@ -146,4 +146,4 @@ def _train(config: Config, data: "DataSet", target: Run, *, resume: bool) -> "Ou
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(plain(line), file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from advnets.cli.output import emit, listing, say
 from advnets.cli.training import trained
 from advnets.config import Config, DataConfig, to_json
 from advnets.data import CATALOGUE, DataSet, load
+from advnets.errors import plain
 from advnets.recipes import parameter_counts
 from advnets.runs import Run, next_folder, reserved
 
@@ -163,11 +164,11 @@ def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int,
         case "interrupted":
             print(f"stopped at step {outcome.step}, checkpoint written; to go on: {_resume_command(target)}", file=out)
             return interrupted
-    folder = shlex.quote(str(target.path))
+    folder = plain(shlex.quote(str(target.path)))
     print(
         f"finished at step {outcome.step} after {outcome.seconds:.1f} s{_judged(outcome)}\n"
-        f"  run      {target.path}\n"
-        f"  samples  {target.path / 'samples.png'}\n"
+        f"  run      {plain(str(target.path))}\n"
+        f"  samples  {plain(str(target.path / 'samples.png'))}\n"
         f"  next     advnets sample {folder} --n 64\n"
         f"           advnets interpolate {folder}\n"
         f"           {_resume_command(target)} --steps {2 * outcome.step}",
@@ -188,7 +189,7 @@ def _divergence(config: Config, target: Run, step: int) -> str:
     kept = target.checkpoint_steps()[-1:]
     checkpoint = f"the checkpoint of step {kept[0]} is kept" if kept else "there was no checkpoint yet"
     return (
-        f"diverged: at step {step} {what} is no finite number; {checkpoint} in {target.path}; "
+        f"diverged: at step {step} {what} is no finite number; {checkpoint} in {plain(str(target.path))}; "
         f"start another run with --train.learning_rate below {config.train.learning_rate:g}"
     )
 
@@ -206,4 +207,4 @@ def _result(target: Run, steps: int, seconds: float) -> dict[str, Any]:
 
 
 def _resume_command(target: Run) -> str:
-    return f"advnets train --resume --out {shlex.quote(str(target.path))}"
+    return f"advnets train --resume --out {plain(shlex.quote(str(target.path)))}"
