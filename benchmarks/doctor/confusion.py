@@ -1,9 +1,9 @@
 """What the doctor says of the runs of library.py, after every line of their logs.
 
-    python benchmarks/doctor/confusion.py LOGS [--recipes digits ring] [--seeds 0 1] [--verbose]
+    python benchmarks/doctor/confusion.py LOGS ... [--recipes digits ring] [--seeds 0 1] [--verbose]
                                                [--json FILE] [--check FILE] [--pack FILE]
 
-LOGS is the folder that library.py filled, or a file that --pack wrote: results/doctor-logs.json.xz holds the runs that
+LOGS are folders that library.py filled, and files that --pack wrote: results/doctor-logs.json.xz holds the runs that
 the docs speak of. What a run is, its outcome says, and not what it was meant to be:
   good     was meant to be and ended well; a false alarm if any line of it had a bad verdict
   broken   was meant to be and ended badly; found if one of the verdicts that library.py calls right for it stood before
@@ -67,14 +67,14 @@ def logs(source: Path) -> Iterator[Log]:
 
 
 def pack(found: list[Log], file: Path) -> None:
-    """Write logs as one small file, numbers to five digits."""
+    """Write logs as one small file, numbers to eight digits."""
     content = [{**vars(log), "train": to_json(log.train), "lines": _short(log)} for log in found]
     file.write_bytes(lzma.compress(json.dumps(content).encode(), preset=9))
 
 
 def _short(log: Log) -> list[dict[str, Any]]:
     def number(value: float | None) -> float | None:
-        return None if value is None else float(f"{value:.5g}")
+        return None if value is None else float(f"{value:.8g}")
 
     return [
         {
@@ -117,7 +117,7 @@ def _changes(log: Log) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("logs", type=Path)
+    parser.add_argument("logs", type=Path, nargs="+")
     parser.add_argument("--recipes", nargs="+")
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--json", type=Path)
@@ -127,7 +127,8 @@ def main() -> None:
     options = parser.parse_args()
     runs = [
         log
-        for log in logs(options.logs)
+        for source in options.logs
+        for log in logs(source)
         if (not options.recipes or log.recipe in options.recipes) and (not options.seeds or log.seed in options.seeds)
     ]
     found = [
