@@ -106,6 +106,7 @@ def test_each_verdict_has_its_game(name):
         ),
         ("stalled", log(spread=lambda i: 0.28 - 0.2 * 0.9**i)),
         ("learning", log(spread=lambda i: 0.8 - 0.7 * 0.99**i)),
+        ("learning", log(spread=lambda i: (0.2 if i < 11 else 0.15 if i < 16 else 0.4) + 0.001 * i)),
         ("stalled", log(nearness=200.0)),
         ("learning", log(nearness=lambda i: 900.0 * 0.93**i)),
         ("learning", log(nearness=30.0)),

@@ -79,8 +79,7 @@ class History:
         third = len(points) // 3
         parts = points[:third], points[third:-third], points[-third:]
         (first, low), (_, mid), (last, high) = map(_middle, parts)
-        factor = (high - mid) / (mid - low)
-        if factor >= 1:
+        if not low < mid <= high or (factor := (high - mid) / (mid - low)) >= 1:
             return False
         times = self.horizon / ((last - first) / 2)
         return high + (high - mid) * factor * (1 - math.pow(factor, times)) / (1 - factor) < target
