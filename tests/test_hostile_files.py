@@ -3,6 +3,7 @@
 benchmarks/fuzz.py searches for such files; what it found is in tests/hostile/corpus and read again here.
 """
 
+import gc
 import json
 import os
 import sys
@@ -32,10 +33,11 @@ from hostile.targets import TARGETS
 Give = Callable[[str, bytes], bool]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def give(tmp_path_factory: pytest.TempPathFactory) -> Give:
     """Gives bytes to a target in a new folder; raises Crash where it does what it must not."""
     base.warm_up()
+    gc.collect()  # or what other tests left removes its own folders while a target is watched
     return lambda name, content: check(TARGETS[name], content, tmp_path_factory.mktemp("hostile"))
 
 
