@@ -95,6 +95,8 @@ def test_each_verdict_has_its_game(name):
         ("stalled", log(spread=3.0)),
         ("learning", log(spread=lambda i: 3.0 - 0.1 * i)),
         ("discriminator-won", log(value=-0.01, **SURE)),
+        ("discriminator-won", log(12, value=-0.005, **SURE)),
+        ("learning", log(12, value=-0.02, **SURE)),
         ("learning", log(value=-0.1, **SURE)),
         ("learning", log(value=-0.01, **SURE | {"accuracy_real": 0.6}, spread=0.6)),
         ("discriminator-won", log(value=-0.2, **SURE | {"rejected": 0.1}, spread=0.1)),
