@@ -103,10 +103,10 @@ def take(game: Game, probe: Probe) -> Signals:
 def _of_logits(real: Tensor, held_out: Tensor, fake: Tensor, slope: Tensor) -> Signals:
     """How D tells real examples and samples apart, and what gradient that leaves either player at the image."""
     return {
-        "accuracy_real": float((real > 0).float().mean()),
-        "accuracy_fake": float((fake < 0).float().mean()),
+        "accuracy_real": float((real > 0).double().mean()),
+        "accuracy_fake": float((fake < 0).double().mean()),
         "margin": float(real.mean() - fake.mean()),
-        "rejected": float((fake.sigmoid() < _REJECTED).float().mean()),
+        "rejected": float((fake.sigmoid() < _REJECTED).double().mean()),
         "gap": float(real.sigmoid().mean() - held_out.sigmoid().mean()),
         "d_gradient": float((fake.sigmoid() * slope).mean()),
         "g_gradient": float(((-fake).sigmoid() * slope).mean()),
@@ -116,18 +116,18 @@ def _of_logits(real: Tensor, held_out: Tensor, fake: Tensor, slope: Tensor) -> S
 def _of_samples(x: Rows, probe: Probe) -> Signals:
     """How varied samples are beside the data, and how near to training examples."""
     apart = _distances(x)
-    crowd = (apart <= probe.near).float().mean(1)
+    crowd = (apart <= probe.near).double().mean(1)
     near = float(torch.cdist(x, probe.train).amin(1).median())
     found: Signals = {
         "spread": _spread(x) / probe.spread if probe.spread else None,
-        "repeated": float((_nearest(x) <= probe.near).float().mean()),
+        "repeated": float((_nearest(x) <= probe.near).double().mean()),
         "crowd": float(crowd.max()),
         "nearness": near / probe.apart if probe.apart > _EQUAL * probe.spread else None,
     }
     if probe.centres is not None and probe.shares is not None:
         shares = _shares(x, probe.centres)
         there = probe.shares > 0
-        found["classes"] = float((shares[there] > 0).float().mean())
+        found["classes"] = float((shares[there] > 0).double().mean())
         found["class_distance"] = float((shares - probe.shares).abs().sum() / 2)
     return found
 
@@ -171,7 +171,7 @@ def _watched(generator: nn.Module, latents: Tensor) -> tuple[float | None, Tenso
     finally:
         for hook in hooks:
             hook.remove()
-    return (float(torch.cat(silent).float().mean()) if silent else None), samples
+    return (float(torch.cat(silent).double().mean()) if silent else None), samples
 
 
 def _spread(x: Rows) -> float:
