@@ -80,8 +80,13 @@ def test_each_verdict_has_its_game(name):
 @pytest.mark.parametrize(
     ("name", "lines"),
     [
-        ("memorising", log(gap=0.2)),
-        ("healthy", log(gap=0.05)),
+        ("healthy", log(gap=0.6)),
+        ("memorising", log(gap=0.13, spread=0.6)),
+        ("memorising", log(gap=0.13, crowd=0.25)),
+        ("learning", log(gap=0.1, spread=0.6)),
+        ("memorising", log(nearness=lambda i: 0.9 - 0.018 * i)),
+        ("healthy", log(nearness=lambda i: 0.8 - 0.009 * i)),
+        ("healthy", log(nearness=lambda i: 0.64 - 0.001 * i)),
         ("generator-ahead", log(value=-3.0)),
         ("generator-ahead", log(margin=-2.0)),
         ("collapsed", log(crowd=0.6, classes=0.6)),

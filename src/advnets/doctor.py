@@ -220,14 +220,18 @@ def _logarithm_of_margin(line: Line) -> float:
 
 
 def _memorising(history: History) -> Verdict | None:
-    near, spread, gap = (history.middle(name) for name in ("nearness", "spread", "gap"))
-    if near is not None and spread is not None and near < 0.65 and spread > 0.3:
+    near, spread, gap, crowd = (history.middle(name) for name in ("nearness", "spread", "gap", "crowd"))
+    if near is None or spread is None:
+        return None
+    copies = near < 0.55 or (near < 0.65 and history.arrives(_logarithm("nearness"), math.log(0.5)))
+    if spread > 0.3 and copies:
         return _verdict(
             "memorising", f"samples are {near:.2f} times as far from training examples as held-out ones are"
         )
-    if gap is not None and gap >= 0.12:
+    if gap is not None and gap >= 0.12 and (spread < 0.7 or (crowd or 0) >= 0.2):
         return _verdict(
-            "memorising", f"D knows training examples by heart: D(x) is {gap:.2f} higher than on held-out ones"
+            "memorising",
+            f"D knows training examples by heart (D(x) is {gap:.2f} higher on them), and samples vary too little",
         )
     return None
 
