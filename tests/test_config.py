@@ -120,6 +120,16 @@ def test_auto_fits_any_data(shape, examples):
     assert sum(recipes.parameter_counts(config, shape)) < 60_000_000
 
 
+def test_auto_gives_mnist_the_paper_s_nets():
+    auto, paper = recipes.auto(Config(), (1, 28, 28), 50_000, unit=True), recipes.get("mnist")
+    assert auto.discriminator == paper.discriminator and auto.noise == paper.noise
+    assert auto.generator == paper.generator
+
+
+def test_auto_drops_none_of_a_table_s_columns():
+    assert recipes.auto(Config(), (30,), 569, unit=False).discriminator.keep == (1.0, 0.5)
+
+
 def test_a_run_made_before_a_setting_existed_is_read_with_what_it_did_then():
     content = to_json(recipes.get("digits"))
     for name in ADDED:
