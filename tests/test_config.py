@@ -149,11 +149,13 @@ def test_a_run_made_before_a_setting_existed_is_read_with_what_it_did_then():
         ("mnist-paper", 0.1, 100, "uniform", (0.05, 0.05, 0.005), (None, None)),
         ("tfd", 0.05, 100, "gaussian", (0.05, 0.05, 0.005), (1.9365, 1.9365)),
         ("cifar10-fc", 0.01, 100, "gaussian", (0.05, 0.5, 0.005), (None, None)),  # released: .025, which diverges
-        ("cifar10-conv", 0.004, 128, "gaussian", (0.05, 0.05, 0.005), (None, None)),
     ],
 )
 def test_presets_are_the_released_settings(name, rate, batch, noise, ranges, limits):
-    """As the four published configuration files have them; first weights are uniform in ±range."""
+    """As three of the four published configuration files have them; first weights are uniform in ±range.
+
+    The fourth, of cifar10-conv, does not learn (docs/decisions/0011-cifar10-conv.md).
+    """
     config = recipes.get(name)
     generator, discriminator, game = config.generator, config.discriminator, config.train
     assert (game.learning_rate, game.batch_size, config.noise.kind, config.noise.dimension) == (rate, batch, noise, 100)

@@ -117,7 +117,14 @@ RECIPES: dict[str, Recipe] = {
             "cifar10-conv",
             data=_CIFAR,
             noise=NoiseConfig("gaussian"),
-            generator=dataclasses.replace(_CIFAR_HIDDEN, output_init_range=0.05, maps=(80, 10, 10)),
+            generator=GeneratorConfig(
+                hidden=(1200, 8000),
+                output="linear",
+                output_bias="zero",
+                init_range=0.07,
+                output_init_range=0.2,
+                maps=(80, 10, 10),
+            ),
             discriminator=DiscriminatorConfig(
                 convolutions=(
                     ConvolutionConfig(32, 2, kernel=8, padding=4, pool=4, pool_stride=2),
@@ -125,10 +132,17 @@ RECIPES: dict[str, Recipe] = {
                     ConvolutionConfig(192, 2, kernel=5, padding=3, pool=2, pool_stride=2),
                 ),
                 hidden=(500,),
+                init_range=0.03,
             ),
-            train=TrainConfig(steps=100_000, batch_size=128, learning_rate=0.004),
+            train=TrainConfig(
+                steps=100_000,
+                batch_size=128,
+                optimiser="adam",
+                learning_rate=2e-4,
+                discriminator_learning_rate=1e-4,
+            ),
         ),
-        "the paper's convolutional D and deconvolutional G on CIFAR-10",
+        "the paper's convolutional D and deconvolutional G on CIFAR-10, with rectifiers and Adam, without which D wins",
     ),
     "ring": Recipe(_RING, "eight narrow modes on a circle: does the game lose any?"),
     "grid": Recipe(
