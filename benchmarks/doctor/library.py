@@ -3,8 +3,8 @@
     ADVNETS_DATA=... python benchmarks/doctor/library.py OUT [--recipes digits ring] [--seeds 0 1] [--cases CASE ...]
 
 Trains OUT/RECIPE/CASE-seedN, ordinary run folders without their checkpoints; folders that are there are left alone.
-A recipe may be `cancer` or `diabetes` (scikit-learn's tables), `fashion` (Fashion-MNIST, of Debian's package
-dataset-fashion-mnist), `mnist16` or the path of an array of images; images are made 16x16.
+A recipe may be `cancer`, `diabetes` or `iris` (scikit-learn's tables), `fashion` (Fashion-MNIST, of Debian's package
+dataset-fashion-mnist), `mnist16`, `cifar1016` or the path of an array of images; images are made 16x16.
 Each run's outcome.json says by measures that the doctor does not use what the run has come to; benchmarks/doctor/
 confusion.py calls broken what they call broken, and says what the doctor makes of it.
 """
@@ -24,7 +24,7 @@ from unittest import mock
 import numpy as np
 import torch
 from scipy.spatial.distance import cdist
-from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
 from advnets import objectives, recipes, sampling
 from advnets.config import Config, DataConfig
@@ -41,7 +41,7 @@ STEPS = {"digits": 4_000, "ring": 4_000, "grid": 4_000, "gaussian": 4_000}
 """Steps of a broken run; of arrays of images SLOW, of others MANY. Good: the recipe's own, at most LONGEST."""
 MANY, SLOW, LONGEST = 3_000, 6_000, 20_000  # on the faces D has not begun before step 1,500
 FASHION = Path("/usr/share/datasets/fashion-mnist")
-TABLES = {"cancer": load_breast_cancer, "diabetes": load_diabetes}
+TABLES = {"cancer": load_breast_cancer, "diabetes": load_diabetes, "iris": load_iris}
 POINTS = ("ring", "grid", "gaussian")
 """Of these 20 examples are no tiny set: G learns their density, no example by heart."""
 
