@@ -287,10 +287,19 @@ def _collapsed(history: History) -> Verdict | None:
             return _verdict("stalled", f"{evidence}, and at this pace stay nearly so")
         return _verdict("collapsed", f"{evidence}, and stay so")
     varied = (history.middle("classes") or 0) >= 0.8  # samples of little contrast are near each other, and differ
-    if crowd is not None and crowd >= 0.5 and not varied and not history.arrives(_logarithm("crowd"), math.log(0.1)):
+    if crowd is None or crowd < 0.5 or varied or _young(history):
+        return None
+    if not history.arrives(_logarithm("crowd"), math.log(0.1)):
         evidence = f"{crowd:.0%} of samples are nearly one and the same"
         return _won(history, evidence) if _outplayed(history) else _verdict("collapsed", evidence)
     return None
+
+
+def _young(history: History) -> bool:
+    """Tell whether samples vary ever more in the first third of the game: many are nearly the same for a while then."""
+    spread = history.middle("spread")
+    early = history.lines[-1]["step"] < history.train.steps / 3
+    return early and spread is not None and _widening(history, spread)
 
 
 def _outplayed(history: History) -> bool:
@@ -310,7 +319,8 @@ def _partly_collapsed(history: History) -> Verdict | None:
     crowd, classes, distance = (history.middle(name) for name in ("crowd", "classes", "class_distance"))
     wide = history.middle("spread")
     varied = (classes or 0) >= 0.8
-    if crowd is not None and crowd >= 0.3 and not varied and not history.arrives(_logarithm("crowd"), math.log(0.08)):
+    crowded = crowd is not None and crowd >= 0.3 and not varied and not _young(history)
+    if crowded and not history.arrives(_logarithm("crowd"), math.log(0.08)):
         return _verdict("partly-collapsed", f"{crowd:.0%} of samples are nearly one and the same")
     if classes is None or distance is None or wide is None or not 0.5 <= wide <= 1.5:
         return None
