@@ -181,7 +181,7 @@ def auto(config: Config, shape: tuple[int, ...], examples: int, *, unit: bool) -
     """Size nets and minibatch for data of this shape.
 
     Both hidden layers of G get about 3 units per number of an example, within 128 and 1200 (the paper's for MNIST),
-    and D's maxout layers a fifth of that, as the paper's: half as wide a G loses to D on small pictures. Images end in
+    and D's maxout layers a fifth of that, as the paper's: half as wide a G covers less of small pictures. Images end in
     sigmoids where their numbers are within 0 and 1 (`unit`); the rest ends in linear units. Vectors are learned as the
     points of `ring` are, by Adam, with dropout on D's hidden layers, without which it learns small tables by heart.
     """
