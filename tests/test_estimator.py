@@ -719,7 +719,7 @@ def test_a_recipe_gives_its_nets_and_training_and_not_its_data():
 def test_auto_sizes_nets_from_the_data():
     model = AdversarialNets(steps=1, random_state=0).fit(images(200, (16, 16)))
     assert model.config_.recipe == "auto"
-    assert model.config_.generator.hidden == (384, 384)  # 1.5 units a pixel
+    assert model.config_.generator.hidden == (768, 768)  # 3 units a pixel
     assert model.config_.generator.output == "sigmoid"
     assert AdversarialNets(steps=1, random_state=0).fit(vectors()).config_.generator.output == "linear"
 
