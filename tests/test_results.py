@@ -89,3 +89,8 @@ def test_what_the_doctor_says_of_the_library_is_what_the_record_says():
     command = [sys.executable, "benchmarks/doctor/confusion.py", "results/doctor-logs.json.xz", "--check"]
     done = subprocess.run([*command, "results/doctor.json"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_records_name_no_folder_of_the_machine_that_made_them():
+    for file in (ROOT / "results").glob("*.json"):
+        assert not re.findall(r'(?<=[ "])/\w+/\w+', file.read_text()), file.name
