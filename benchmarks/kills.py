@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from advnets import doctor, recipes
+from advnets import doctor, history, recipes
 from advnets.config import Config
 from advnets.data import load
 from advnets.data.dataset import DataSet
@@ -116,7 +116,7 @@ def readable(run: Run) -> None:
     """Do with a folder what users do; raises where it cannot be read."""
     if run.exists():
         run.config(), run.status(), run.verified_checkpoint(), run.validations()
-        doctor.judge(doctor.read_log(run), run.config().train)
+        doctor.judge(history.read_log(run), run.config().train)
 
 
 def bits(run: Run) -> dict[str, bytes]:

@@ -99,7 +99,7 @@ def test_each_verdict_has_its_game(name):
         ("partly-collapsed", log(crowd=0.35, classes=0.6)),
         ("partly-collapsed", log(60, class_distance=0.7)),
         ("healthy", log(30, class_distance=0.7)),
-        ("stalled", log(spread=lambda i: 0.02 + 0.001 * i)),
+        ("stalled", log(24, spread=lambda i: 0.02 + 0.001 * i)),
         ("collapsed", log(spread=lambda i: 0.25 if i < 10 else 0.1)),
         ("stalled", log(spread=3.0)),
         ("learning", log(spread=lambda i: 3.0 - 0.1 * i)),
@@ -165,13 +165,49 @@ def test_a_young_game_is_given_time(lines):
         assert doctor.judge(GAMES[name][:lines], TRAIN).name in doctor.GOOD
 
 
+CLEAR = {"classes": 0.1, "class_distance": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("begins", "named"),
+    [("collapsed", {"spread": 0.1}), ("partly-collapsed", {"crowd": 0.35}), ("stalled", {"spread": 3.0})],
+)
+def test_a_spell_shorter_than_a_fortieth_of_the_steps_is_announced_and_no_verdict_yet(begins, named):
+    def spell(lines):
+        """Lines of a game that goes well, and then not: long enough for its medians, and so many more."""
+        return [*log(30, **CLEAR), *log(35 + lines, **CLEAR | named)[30:]]
+
+    for steps in (20_000, 40_000):
+        course = [doctor.judge(spell(lines), dataclasses.replace(TRAIN, steps=steps)) for lines in range(20)]
+        since = next(i for i, verdict in enumerate(course) if "if it stays so" in verdict.evidence)
+        names = [verdict.name for verdict in course[since:]]
+        assert names == ["learning"] * (steps // 4000) + [begins] * (len(names) - steps // 4000)
+        assert course[since].evidence.endswith(f": {begins}, if it stays so")
+
+
+def test_games_that_were_bad_for_long_under_other_names_have_stood():
+    lines = [*log(30, **CLEAR), *log(40, **CLEAR, crowd=0.35)[30:], *log(70, **CLEAR, crowd=0.7)[40:]]
+    names = [doctor.judge(lines[:count], TRAIN).name for count in range(41, 60)]
+    assert names == sorted(names, reverse=True) and {*names} == {"partly-collapsed", "collapsed"}
+
+
+def test_updates_too_small_to_get_anywhere_are_stalled_after_a_quarter_of_the_steps():
+    coming = {"spread": lambda i: 0.1 + 0.01 * i}
+    slow = {"g_update": 1e-4, "d_update": 5e-4}  # 10,000 of these move D's weights by 5 times their norm
+    assert [doctor.judge(log(n, **coming, **slow), TRAIN).name for n in (24, 25)] == ["learning", "stalled"]
+    assert "weights move by 5 times their norm" in doctor.judge(log(25, **coming, **slow), TRAIN).evidence
+    assert doctor.judge(log(25, **coming, **slow | {"d_update": 7e-4}), TRAIN).name == "learning"
+    assert doctor.judge(log(25, **slow), TRAIN).name == "healthy"
+    assert doctor.judge(log(25, **coming, g_update=None, d_update=None), TRAIN).name == "learning"
+
+
 def test_samples_far_from_the_data_are_judged_by_their_pace():
-    def game(pace):
-        return log(value=-0.3, **SURE, spread=1.0, nearness=lambda i: math.exp(2.5 - pace * i), count=12)
+    def game(pace, count=12):
+        return log(count, value=-0.3, **SURE, spread=1.0, nearness=lambda i: math.exp(2.5 - pace * i))
 
     assert doctor.judge(game(0.01), dataclasses.replace(TRAIN, steps=100_000)).name == "learning"
     assert doctor.judge(game(0.01), dataclasses.replace(TRAIN, steps=2_000)).name == "discriminator-won"
-    assert doctor.judge(game(-0.01), dataclasses.replace(TRAIN, steps=100_000)).name == "discriminator-won"
+    assert doctor.judge(game(-0.01, 40), dataclasses.replace(TRAIN, steps=100_000)).name == "discriminator-won"
 
 
 def test_a_margin_that_grows_like_an_exponential_is_waited_for_and_one_that_does_not_is_not():
@@ -225,9 +261,9 @@ def test_a_second_stage_is_judged_by_its_own_lines():
 
 def test_the_log_is_read_up_to_its_last_whole_line(tmp_path):
     run, lines = Run(tmp_path), log(3)
-    assert doctor.read_log(run) == []
+    assert history.read_log(run) == []
     run.log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 4')
-    assert doctor.read_log(run) == lines
+    assert history.read_log(run) == lines
 
 
 @hypothesis.given(
@@ -270,4 +306,4 @@ def test_a_damaged_log_is_one_clear_line(tmp_path, damage):
     run = Run(tmp_path)
     run.log.write_text(json.dumps(log(1)[0]) + "\n" + damage + "\n", encoding="latin-1")
     with pytest.raises(InputError, match="is damaged in line 2, allowed: lines that training wrote; restore"):
-        doctor.read_log(run)
+        history.read_log(run)

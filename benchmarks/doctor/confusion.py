@@ -25,7 +25,7 @@ from typing import Any
 
 from library import CASES
 
-from advnets import doctor
+from advnets import doctor, history
 from advnets.config import TrainConfig, from_json, to_json
 from advnets.runs import Run
 
@@ -63,7 +63,7 @@ def logs(source: Path) -> Iterator[Log]:
         match, run = FOLDER.fullmatch(folder.name), Run(folder)
         if match and run.exists() and run.status().get("state") in ("finished", "diverged"):
             outcome = json.loads((folder / "outcome.json").read_text())
-            yield Log(folder.parent.name, match[1], int(match[2]), run.config().train, doctor.read_log(run), outcome)
+            yield Log(folder.parent.name, match[1], int(match[2]), run.config().train, history.read_log(run), outcome)
 
 
 def pack(found: list[Log], file: Path) -> None:

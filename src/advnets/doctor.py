@@ -12,22 +12,19 @@ from statistics import fmean, median
 from typing import Any
 
 from advnets.config import Config, TrainConfig
-from advnets.errors import InputError
 from advnets.history import CHANCE, WINDOW, History, Line, Signal, of, spaced
-from advnets.runs import Run
-from advnets.untrusted import loads
 
 GOOD = ("healthy", "learning")
 LASTING = ("stalled", "memorising")
 """Bad verdicts that a smaller step does not mend."""
 
-_MOST = 2**30  # bytes of a log
-_LARGEST = 1e300  # of a number in it
 _WILD = 2.0  # mean logit of data less that of samples with which D, were it right, would have a value near nought
 _APART = 9.0  # mean logit of data less that of samples with which D is sure of both
 _NEAR, _FAR = 10.0, 100.0  # times as far from data as held-out examples are: samples may be data; are none
 _SURE = 0.01  # value this near nought: D is never wrong
 _FIRST_MARGIN = 0.1  # mean logit of data less that of samples at which it surely has
+_STANDING = 1 / 40  # of all steps, for which a game has been bad before a verdict on its pace counts
+_CREEP = 6.0  # times its norm that a player's weights move in a game with this pace; a good one makes more than ten
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,19 @@ def judge(lines: Sequence[Line], train: TrainConfig) -> Verdict | None:
     if verdict := _diverged(lines[-1]):
         return verdict
     history = History(spaced(lines, train), train)
-    for check in (_constant, _dead, _still, _waiting, *_PLAYING):
-        verdict = check(history)
-        if verdict:
+    for check in (_constant, _dead, _still):
+        if verdict := check(history):
+            return verdict
+    verdict = _playing(history)
+    if verdict.name in _PACED and not all(_playing(earlier).bad for earlier in history.earlier(_STANDING)):
+        verdict = _verdict("learning", f"{verdict.evidence}: {verdict.name}, if it stays so")
+    return verdict if verdict.bad else _creeping(history) or verdict
+
+
+def _playing(history: History) -> Verdict:
+    """The verdict of these lines, however long it has stood."""
+    for check in (_waiting, *_PLAYING):
+        if verdict := check(history):
             return verdict
     return _fine(history)
 
@@ -89,47 +96,6 @@ def stage(lines: Sequence[Line], config: Config) -> list[Any]:
 def diverged() -> Verdict:
     """The verdict on a run that ended because a number of it was not finite."""
     return _verdict("diverged", "a loss or a weight is not finite")
-
-
-def read_log(run: Run) -> list[dict[str, Any]]:
-    """Read log.jsonl up to its last whole line; raises InputError for what is no line of a log.
-
-    Reads up to what a power cut has spoilt: zeros, or anything after the last checkpoint.
-    """
-    if not run.log.is_file():
-        return []
-    with run.log.open("rb") as file:
-        content = file.read(_MOST + 1)
-    if len(content) > _MOST:
-        raise InputError(f"{run.log} is larger than {_MOST} bytes, allowed: a run's own log; restore it from a copy")
-    lines: list[dict[str, Any]] = []
-    start = 0
-    for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), 1):
-        try:
-            line = loads(text)
-        except ValueError:
-            line = None
-        if not _is_line(line) or (lines and (line["step"] <= lines[-1]["step"] or lines[-1]["value"] is None)):
-            saved = run.saved_log_bytes()
-            if start >= saved if saved is not None else b"\0" in text:
-                break
-            raise InputError(
-                f"{run.log} is damaged in line {number}, allowed: lines that training wrote; restore it from a copy"
-            )
-        lines.append(line)
-        start += len(text)
-    return lines
-
-
-def _is_line(line: object) -> bool:
-    """Tell whether this is an object with the numbers that a verdict asks for."""
-    if not isinstance(line, dict) or "value" not in line or type(line.get("step")) is not int or line["step"] < 0:
-        return False
-    signals = line.get("signals", {})
-    if not isinstance(signals, dict):
-        return False
-    values = [line["step"], line["value"], *signals.values()]
-    return all(value is None or (type(value) in (int, float) and abs(value) < _LARGEST) for value in values)
 
 
 def _verdict(name: str, evidence: str) -> Verdict:
@@ -368,6 +334,19 @@ def _patient(check: Callable[[History], Verdict | None], lines: int) -> Callable
     return lambda history: check(history) if history.played >= lines else None
 
 
+def _creeping(history: History) -> Verdict | None:
+    """Find a game whose updates are too small, all together, to bring weights to where samples are like the data."""
+    spread, (step, steps) = history.middle("spread"), (history.lines[-1]["step"], history.train.steps)
+    if spread is None or 0.5 <= spread <= 2 or step < steps / 4 or history.played < WINDOW // 2:
+        return None
+    paces = [history.middle(name) for name in ("g_update", "d_update")]
+    way = max((pace * steps for pace in paces if pace is not None), default=math.inf)
+    if way >= _CREEP:
+        return None
+    evidence = f"samples are unlike the data (spread {spread:.2g})"
+    return _verdict("stalled", f"{evidence}, and in all steps weights move by {way:.2g} times their norm at most")
+
+
 _PLAYING = (
     _patient(_generator_ahead, WINDOW),
     _patient(_oscillating, WINDOW),
@@ -377,6 +356,8 @@ _PLAYING = (
     _patient(_partly_collapsed, WINDOW + 4),
     _patient(_slow, WINDOW + 2),
 )
+_PACED = ("stalled", "discriminator-won", "saturated", "collapsed", "partly-collapsed")
+"""Verdicts that young games, out of which more comes, have for a while."""
 
 
 def _fine(history: History) -> Verdict:

@@ -2,13 +2,16 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
 
 from advnets.config import TrainConfig
+from advnets.errors import InputError
+from advnets.runs import Run
+from advnets.untrusted import loads
 
 UNIT = 100
 """Updates of the busier player between two lines that count."""
@@ -17,6 +20,8 @@ WINDOW = 8
 
 CHANCE = -math.log(4)
 """The value of the game where D is ½ everywhere."""
+_MOST = 2**30  # bytes of a log
+_LARGEST = 1e300  # of a number in it
 _BEGUN = 0.02  # V further from chance than this: D has begun to tell data from samples
 
 Line = Mapping[str, Any]
@@ -56,6 +61,13 @@ class History:
         """Median of the signal over the window; None where it is not measured."""
         values = self.recent(signal)
         return median(values) if values else None
+
+    def earlier(self, share: float) -> Iterator["History"]:
+        """Yield the histories of which this share of all steps has made this one, at most WINDOW of them."""
+        since = self.lines[-1]["step"] - share * self.train.steps
+        first = max((i for i, line in enumerate(self.lines) if line["step"] <= since), default=0)
+        for i in range(first, len(self.lines) - 1, max(1, (len(self.lines) - 1 - first) // WINDOW)):
+            yield History(self.lines[: i + 1], self.train)
 
     def arrives(self, signal: Signal, target: float) -> bool:
         """Tell whether the signal, falling as it does, gets down to the target within the horizon."""
@@ -109,3 +121,44 @@ def spaced(lines: Sequence[Line], train: TrainConfig) -> list[Line]:
         if not kept or line["step"] * updates // UNIT > kept[-1]["step"] * updates // UNIT:
             kept.append(line)
     return kept
+
+
+def read_log(run: Run) -> list[dict[str, Any]]:
+    """Read log.jsonl up to its last whole line; raises InputError for what is no line of a log.
+
+    Reads up to what a power cut has spoilt: zeros, or anything after the last checkpoint.
+    """
+    if not run.log.is_file():
+        return []
+    with run.log.open("rb") as file:
+        content = file.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise InputError(f"{run.log} is larger than {_MOST} bytes, allowed: a run's own log; restore it from a copy")
+    lines: list[dict[str, Any]] = []
+    start = 0
+    for number, text in enumerate(content[: content.rfind(b"\n") + 1].splitlines(keepends=True), 1):
+        try:
+            line = loads(text)
+        except ValueError:
+            line = None
+        if not _is_line(line) or (lines and (line["step"] <= lines[-1]["step"] or lines[-1]["value"] is None)):
+            saved = run.saved_log_bytes()
+            if start >= saved if saved is not None else b"\0" in text:
+                break
+            raise InputError(
+                f"{run.log} is damaged in line {number}, allowed: lines that training wrote; restore it from a copy"
+            )
+        lines.append(line)
+        start += len(text)
+    return lines
+
+
+def _is_line(line: object) -> bool:
+    """Tell whether this is an object with the numbers that a verdict asks for."""
+    if not isinstance(line, dict) or "value" not in line or type(line.get("step")) is not int or line["step"] < 0:
+        return False
+    signals = line.get("signals", {})
+    if not isinstance(signals, dict):
+        return False
+    values = [line["step"], line["value"], *signals.values()]
+    return all(value is None or (type(value) in (int, float) and abs(value) < _LARGEST) for value in values)

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from advnets import AdversarialNets, doctor
+from advnets import AdversarialNets, history
 from advnets.cli import train as train_command
 from advnets.cli.main import COMMANDS, main
 from advnets.config import DataConfig
@@ -173,7 +173,7 @@ def log(data: bytes, folder: Path) -> None:
     _replace(target, dict(zip(names, parts, strict=True)))
     _replace(_copied(base.run(), folder / "other"), {"evaluation.json": parts[4]})
     failed = 0
-    reads = (rollbacks, Run.validations, Run.status, doctor.read_log, lambda run: new_watch(run, run.config()))
+    reads = (rollbacks, Run.validations, Run.status, history.read_log, lambda run: new_watch(run, run.config()))
     for read in (*reads, Run.best_step):
         try:
             read(Run(target))

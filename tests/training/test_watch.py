@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from advnets import doctor
+from advnets import doctor, history
 from advnets.config import StackConfig
 from advnets.doctor import Verdict
 from advnets.errors import InputError
@@ -35,7 +35,7 @@ def bad_at(monkeypatch):
 
 
 def rates(run: Run) -> list[float]:
-    return [round(line["learning_rate"], 3) for line in doctor.read_log(run)]
+    return [round(line["learning_rate"], 3) for line in history.read_log(run)]
 
 
 def bits(run: Run) -> dict[str, bytes]:
@@ -80,7 +80,7 @@ def test_rollback_goes_on_from_the_last_healthy_checkpoint_at_half_the_rates(tmp
     assert (outcome.state, outcome.verdict.name) == ("finished", "healthy")
     told = {"at": 10, "verdict": "collapsed", "to": 8}
     assert rollbacks(run) == [told] and [one for one in seen if one] == [told]
-    lines = doctor.read_log(run)
+    lines = history.read_log(run)
     assert [line["step"] for line in lines] == list(range(2, 21, 2))
     assert rates(run) == 4 * [0.1] + 6 * [0.05]
     assert [round(line["discriminator_learning_rate"], 3) for line in lines] == 4 * [0.2] + 6 * [0.1]

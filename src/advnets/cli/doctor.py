@@ -62,7 +62,7 @@ def run(tokens: list[str]) -> int:
     arguments = parse(Arguments, tokens, "doctor")
     target = Run(arguments.run)
     config, status = target.config(), target.status()
-    lines = doctor.stage(doctor.read_log(target), config)
+    lines = doctor.stage(history.read_log(target), config)
     verdict = doctor.diverged() if status.get("state") == "diverged" else doctor.judge(lines, config.train)
     if verdict is None:
         raise InputError(

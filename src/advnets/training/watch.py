@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from advnets import doctor
+from advnets import doctor, history
 from advnets.config import Config, TrainConfig
 from advnets.errors import InputError
 from advnets.runs import Run, read_json, reporting, write_json
@@ -44,7 +44,7 @@ class Watch:
 
 def new_watch(run: Run, config: Config) -> Watch:
     """Read the log of a run that goes on, after it was cut back to the checkpoint; without signals there is no need."""
-    lines = doctor.stage(doctor.read_log(run), config) if config.train.signals == "on" else []
+    lines = doctor.stage(history.read_log(run), config) if config.train.signals == "on" else []
     return Watch(config.train, lines, doctor.judge(lines, config.train))
 
 
