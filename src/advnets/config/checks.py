@@ -1,0 +1,112 @@
+"""What settings may be, alone and together."""
+
+import math
+import re
+from typing import Any
+
+from advnets.config.sections import Config
+from advnets.config.values import flatten, spell
+from advnets.errors import InputError
+
+_EVERY = ("train.sample_every", "train.checkpoint_every", "train.keep_every", "train.validate_every")
+FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "train.device")
+# The loosest bounds that still make sense: name -> (test, what is allowed).
+_ALLOWED: dict[str, tuple[Any, str]] = {
+    "seed": (lambda v: 0 <= v < 2**63, "an integer from 0 to 2^63 - 1"),
+    "data.size": (lambda v: v is None or 1 <= v <= 4096, "1 to 4096 pixels"),
+    "data.contrast_scale": (lambda v: v > 0, "a number above 0"),
+    "data.held_out": (lambda v: 0 < v < 0.5, "a share above 0 and below 0.5"),
+    "data.fold": (lambda v: 0 <= v <= 5, "0 to 5"),
+    "noise.dimension": (lambda v: v >= 1, "1 or more"),
+    "generator.hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
+    "generator.activations": (len, "one or more names"),
+    "generator.hidden_biases": (len, "one or more numbers"),
+    "generator.init_range": (lambda v: v > 0, "a number above 0"),
+    "generator.output_init_range": (lambda v: v is None or v > 0, "a number above 0"),
+    "generator.output_sparse": (lambda v: v >= 0, "0 or more"),
+    "generator.keep": (lambda v: len(v) > 0 and all(0 < p <= 1 for p in v), "probabilities above 0 and up to 1"),
+    "generator.maps": (lambda v: v is None or min(v) >= 1, "three sizes of 1 or more"),
+    "generator.kernel": (lambda v: v >= 1, "1 or more"),
+    "generator.stride": (lambda v: v >= 1, "1 or more"),
+    "discriminator.hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
+    "discriminator.pieces": (lambda v: v >= 1, "1 or more"),
+    "discriminator.keep": (lambda v: len(v) > 0 and all(0 < p <= 1 for p in v), "probabilities above 0 and up to 1"),
+    "discriminator.init_range": (lambda v: v > 0, "a number above 0"),
+    "discriminator.convolutions.channels": (lambda v: v >= 1, "1 or more"),
+    "discriminator.convolutions.pieces": (lambda v: v >= 1, "1 or more"),
+    "discriminator.convolutions.kernel": (lambda v: v >= 1, "1 or more"),
+    "discriminator.convolutions.padding": (lambda v: v >= 0, "0 or more"),
+    "discriminator.convolutions.pool": (lambda v: v >= 1, "1 or more"),
+    "discriminator.convolutions.pool_stride": (lambda v: v >= 1, "1 or more"),
+    "train.steps": (lambda v: v >= 1, "1 or more"),
+    "train.batch_size": (lambda v: v >= 1, "1 or more"),
+    "train.k": (lambda v: v >= 1, "1 or more"),
+    "train.generator_steps": (lambda v: v >= 1, "1 or more"),
+    "train.minimax_weight": (lambda v: v >= 0, "0 or more"),
+    "train.non_saturating_weight": (lambda v: v >= 0, "0 or more"),
+    "train.learning_rate": (lambda v: v > 0, "a number above 0"),
+    "train.discriminator_learning_rate": (lambda v: v is None or v > 0, "a number above 0"),
+    "train.decay_per_update": (lambda v: v >= 1, "1 or more (1 is no decay)"),
+    "train.minimum_learning_rate": (lambda v: v > 0, "a number above 0"),
+    "train.momentum": (lambda v: 0 <= v < 1, "0 up to, not including, 1"),
+    "train.final_momentum": (lambda v: 0 <= v < 1, "0 up to, not including, 1"),
+    "train.momentum_epochs": (lambda v: v >= 1, "1 or more"),
+    "train.adam_betas": (lambda v: all(0 <= b < 1 for b in v), "two numbers from 0 up to, not including, 1"),
+    "generator.max_column_norm": (lambda v: v is None or v > 0, "a number above 0"),
+    "discriminator.max_column_norm": (lambda v: v is None or v > 0, "a number above 0"),
+    "train.average_decay": (lambda v: 0 <= v < 1, "0 up to, not including, 1"),
+    "train.log_every": (lambda v: v >= 1, "1 or more"),
+    "train.sample_every": (lambda v: v >= 1, "1 or more"),
+    "train.checkpoint_every": (lambda v: v >= 1, "1 or more"),
+    "train.keep_every": (lambda v: v >= 0, "0 or more"),
+    "train.validate_every": (lambda v: v >= 0, "0 or more"),
+    "second_stage.after": (lambda v: v >= 1, "1 or more"),
+    "second_stage.activations": (len, "one or more names"),
+    "second_stage.hidden_biases": (len, "one or more numbers"),
+    "second_stage.hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
+}
+
+
+def check(config: Config) -> Config:
+    """Return config unchanged; raises InputError that names the first setting out of range."""
+    for name, value in flatten(config).items():
+        test, allowed = _ALLOWED.get(re.sub(r"\.\d+\.", ".", name), (None, ""))
+        numbers = [v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, int | float)]
+        if not all(abs(v) < (1e37 if isinstance(v, float) else 2**63) for v in numbers) or (test and not test(value)):
+            allowed = allowed or "numbers within 1e37, whole ones within 2^63"
+            raise InputError(f"--{name} is {spell(value)}, allowed: {allowed}; set --{name}")
+    _check_together(config)
+    return config
+
+
+def _check_together(config: Config) -> None:
+    """Refuse settings that are fine alone and senseless together."""
+    train, noise = config.train, config.noise
+    if noise.low >= noise.high:
+        raise InputError(
+            f"--noise.low is {noise.low}, allowed: a number below --noise.high, {noise.high}; set --noise.low"
+        )
+    if train.minimax_weight == train.non_saturating_weight == 0:
+        raise InputError(
+            "--train.minimax_weight and --train.non_saturating_weight are both 0, allowed: at least one above 0; "
+            "set --train.non_saturating_weight 1"
+        )
+    if train.on_bad != "warn" and train.signals == "off":
+        raise InputError(f"--train.on_bad is {train.on_bad}, allowed without signals: warn; set --train.signals on")
+    if train.mode == "released" and train.k != 1:
+        raise InputError(f"--train.k is {train.k}, allowed in released mode: 1; for k updates add --mode paper")
+    if train.mode == "released" and train.generator_steps != 1:
+        raise InputError(
+            f"--train.generator_steps is {train.generator_steps}, allowed in released mode: 1; "
+            "for more add --mode paper"
+        )
+    if config.generator.maps and (config.generator.max_column_norm or config.generator.output_sparse):
+        raise InputError(
+            "--generator.max_column_norm or --generator.output_sparse is set for a transposed convolution, allowed: "
+            "with fully connected layers only; leave it out, or set --generator.maps None"
+        )
+    if config.generator.maps and math.prod(config.generator.maps) != config.generator.hidden[-1]:
+        raise InputError(
+            f"--generator.maps {spell(config.generator.maps)} holds {math.prod(config.generator.maps)} units, "
+            f"allowed: as many as the last hidden layer, {config.generator.hidden[-1]}; set --generator.hidden"
+        )

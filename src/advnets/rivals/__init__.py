@@ -1,0 +1,1 @@
+"""The models that the paper's tables set beside adversarial nets."""
