@@ -1,6 +1,8 @@
 """Samples from a net, or from a run folder, always in evaluation mode and from a seed."""
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,12 +13,15 @@ from PIL import Image
 from torch import Tensor, nn
 
 from advnets import noise, pictures
-from advnets.config import Config, NoiseConfig
+from advnets.config import ChainConfig, Config, NoiseConfig
 from advnets.data.dataset import FloatArray, Scaling
 from advnets.errors import InputError
 from advnets.nets.build import build_generator
 from advnets.nets.files import load_net, require_size
-from advnets.recipes import parameter_counts
+from advnets.parameters import parameter_counts
+from advnets.rivals import chains
+from advnets.rivals.build import build_rival
+from advnets.rivals.rival import Rival
 from advnets.runs import Run, read_json
 from advnets.seeds import stream
 
@@ -51,6 +56,14 @@ def lines(config: NoiseConfig, count: int, steps: int, seed: int) -> Float[Tenso
     return points / points.norm(dim=1, keepdim=True) if config.kind == "spherical" else points
 
 
+@torch.no_grad()
+def run_chains(model: Rival, config: Config, shape: tuple[int, ...], count: int, seed: int) -> FloatArray:
+    """Draw samples (n, *shape) of a rival in the data's scaled units from chains that begin at noise."""
+    device = next(model.parameters()).device
+    x = chains.draw(model, config.chain or ChainConfig(), count, stream(seed, "samples", device=device))
+    return x.float().reshape(count, *shape).numpy()
+
+
 @dataclass(frozen=True)
 class Sampler:
     """The generator of a run, with what is needed to draw from it and to show what it draws."""
@@ -60,13 +73,24 @@ class Sampler:
     scaling: Scaling
     step: int
     weights: str
+    shape: tuple[int, ...]
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
         """Draw samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units."""
+        if isinstance(self.net, Rival):
+            return self.scaling.undo(run_chains(self.net, self.config, self.shape, count, seed))
         return self.from_latents(draw_latents(self.config.noise, count, seed))
 
     def from_latents(self, latents: Float[Tensor, "n latent"]) -> FloatArray:
-        """Map latents to samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units."""
+        """Map latents to samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units.
+
+        Raises InputError for a rival, whose samples are states of a Markov chain.
+        """
+        if isinstance(self.net, Rival):
+            raise InputError(
+                f"a run of {self.config.recipe} draws by a Markov chain and has no z, allowed: runs of adversarial "
+                "nets; use advnets sample"
+            )
         return self.scaling.undo(generate(self.net, latents))
 
 
@@ -93,6 +117,8 @@ def _load(run: Run, weights: Weights, step: int | None) -> Sampler:
         raise InputError(
             f"{run.path} has no checkpoint yet, allowed: a run that has saved one; train it on with --resume"
         )
+    if config.rival:
+        return _load_rival(run, config, folder, weights)
     averaged = (folder / "average.safetensors").is_file()
     if weights == "average" and not averaged:
         raise InputError(
@@ -100,11 +126,22 @@ def _load(run: Run, weights: Weights, step: int | None) -> Sampler:
         )
     name = "generator" if weights == "raw" or not averaged else "average"
     stage = read_json(folder / "state.json").get("stage", 1)
-    require_size(folder / f"{name}.safetensors", parameter_counts(config, shape, stage=stage)[0])
+    require_size(folder / f"{name}.safetensors", parameter_counts(config, shape, stage=stage)["generator"])
     net = build_generator(config, shape, torch.zeros(shape), stream(0, "weights"), stage=stage)
     load_net(net, folder / f"{name}.safetensors")
     scaling = Scaling.from_json(content.get("data", {}).get("scaling"), shape)
-    return Sampler(config, net, scaling, int(folder.name.removeprefix("step-")), name)
+    return Sampler(config, net, scaling, int(folder.name.removeprefix("step-")), name, shape)
+
+
+def _load_rival(run: Run, config: Config, folder: Path, weights: Weights) -> Sampler:
+    if weights == "average":
+        raise InputError(f"{run.path} keeps no averaged weights, allowed: --weights raw; leave --weights out")
+    shape, file = run.shape(), folder / "model.safetensors"
+    require_size(file, parameter_counts(config, shape)["model"])
+    model = build_rival(config, math.prod(shape), torch.zeros(math.prod(shape)), stream(0, "weights"))
+    load_net(model, file)
+    scaling = Scaling.from_json(run.read().get("data", {}).get("scaling"), shape)
+    return Sampler(config, model, scaling, int(folder.name.removeprefix("step-")), "model", shape)
 
 
 def picture(

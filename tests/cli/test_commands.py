@@ -1,6 +1,7 @@
 """The other commands, what they print, and that help needs no torch."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,8 @@ from advnets import recipes
 from advnets.cli.main import COMMANDS
 from advnets.data import CATALOGUE
 from advnets.nets.build import build_discriminator, build_generator, parameter_count
+from advnets.parameters import parameter_counts
+from advnets.rivals.build import build_rival
 from advnets.seeds import stream
 
 from .conftest import Command
@@ -41,11 +44,16 @@ assert not heavy, heavy
 def test_counts_are_those_of_the_nets(name: str) -> None:
     config = recipes.get(name)
     shape = CATALOGUE[config.data.name].shape
+    size = math.prod(shape)
     with torch.device("meta"):
-        generator = build_generator(config, shape, torch.zeros(shape), stream(0, "weights"))
-        discriminator = build_discriminator(config, shape, stream(0, "weights"))
-    counts = parameter_count(generator), parameter_count(discriminator)
-    assert recipes.parameter_counts(config, shape) == counts
+        if config.rival:
+            nets = {"model": build_rival(config, size, torch.zeros(size), stream(0, "weights"))}
+        else:
+            nets = {
+                "generator": build_generator(config, shape, torch.zeros(shape), stream(0, "weights")),
+                "discriminator": build_discriminator(config, shape, stream(0, "weights")),
+            }
+    assert parameter_counts(config, shape) == {name: parameter_count(net) for name, net in nets.items()}
 
 
 def test_recipes(advnets: Command) -> None:

@@ -11,7 +11,7 @@ import pytest
 from advnets import doctor
 from advnets.cli.progress import _measures
 from advnets.doctor import Verdict
-from advnets.training.loop import Progress
+from advnets.training.outcome import Progress
 
 MEASURES = {"discriminator_loss": 0.5, "generator_loss": 1.25, "d_real": 0.831, "d_fake": 0.169}
 

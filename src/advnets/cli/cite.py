@@ -63,6 +63,33 @@ _MNIST = """@article{lecun1998gradient,
   pages   = {2278--2324},
   year    = {1998}
 }"""
+_DBN = """@article{hinton2006fast,
+  title   = {A Fast Learning Algorithm for Deep Belief Nets},
+  author  = {Hinton, Geoffrey E. and Osindero, Simon and Teh, Yee-Whye},
+  journal = {Neural Computation},
+  volume  = {18},
+  number  = {7},
+  pages   = {1527--1554},
+  year    = {2006}
+}"""
+_CAE = """@inproceedings{rifai2012generative,
+  title     = {A Generative Process for Sampling Contractive Auto-Encoders},
+  author    = {Rifai, Salah and Bengio, Yoshua and Dauphin, Yann and Vincent, Pascal},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2012}
+}"""
+_GSN = """@inproceedings{bengio2014deep,
+  title     = {Deep Generative Stochastic Networks Trainable by Backprop},
+  author    = {Bengio, Yoshua and Thibodeau-Laufer, {\\'E}ric and Alain, Guillaume and Yosinski, Jason},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2014}
+}"""
+_VAE = """@inproceedings{kingma2014auto,
+  title     = {Auto-Encoding Variational {Bayes}},
+  author    = {Kingma, Diederik P. and Welling, Max},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2014}
+}"""
 _DATA: Mapping[str, str] = MappingProxyType(
     {
         "mnist": _MNIST,
@@ -121,10 +148,14 @@ def run(tokens: list[str]) -> int:
 
 
 def _used(config: Config) -> list[str]:
-    net = config.discriminator
+    net, game = config.discriminator, config.rival is None
     used = {
-        _MAXOUT: max(net.pieces, *(layer.pieces for layer in net.convolutions), 1) > 1,
-        _DROPOUT: min(*net.keep, *config.generator.keep) < 1,
+        _MAXOUT: game and max(net.pieces, *(layer.pieces for layer in net.convolutions), 1) > 1,
+        _DROPOUT: game and min(*net.keep, *config.generator.keep) < 1,
+        _DBN: config.rbm is not None,
+        _CAE: config.cae is not None,
+        _GSN: config.gsn is not None,
+        _VAE: config.vae is not None,
         _ADAM: config.train.optimiser == "adam",
         _DATA.get(config.data.name, ""): config.data.name in _DATA,
     }

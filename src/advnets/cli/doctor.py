@@ -62,6 +62,11 @@ def run(tokens: list[str]) -> int:
     arguments = parse(Arguments, tokens, "doctor")
     target = Run(arguments.run)
     config, status = target.config(), target.status()
+    if config.rival and status.get("state") != "diverged":
+        raise InputError(
+            f"{target.path} is a run of {config.recipe}, whose log has a loss and no signals, allowed: runs of "
+            "adversarial nets; look at its samples.png, or score it with advnets evaluate"
+        )
     lines = doctor.stage(history.read_log(target), config)
     verdict = doctor.diverged() if status.get("state") == "diverged" else doctor.judge(lines, config.train)
     if verdict is None:

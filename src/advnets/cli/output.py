@@ -2,13 +2,15 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from advnets import disk
-from advnets.config import Config, flatten, spell
+from advnets.config import Config, belongs, flatten, spell
 from advnets.errors import InputError, plain
+
+_LETTERS = {"generator": "G ", "discriminator": "D ", "model": ""}
 
 
 def emit(content: dict[str, Any]) -> None:
@@ -30,8 +32,14 @@ def table(rows: Sequence[Sequence[str]], gap: str = "  ") -> str:
 
 
 def listing(config: Config) -> str:
-    """List every setting, a line each, by the name its option has."""
-    return "\n".join(plain(f"{name} {spell(value)}") for name, value in flatten(config).items())
+    """List every setting that means anything here, a line each, by the name its option has."""
+    own = {name: value for name, value in flatten(config).items() if belongs(config, name)}
+    return "\n".join(plain(f"{name} {spell(value)}") for name, value in own.items())
+
+
+def sizes(counts: Mapping[str, int]) -> str:
+    """Write parameter counts as G 1,000, D 2,000, or that of a rival."""
+    return ", ".join(f"{_LETTERS[name]}{count:,}" for name, count in counts.items())
 
 
 @contextlib.contextmanager

@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from advnets.cli.output import sizes
 from advnets.errors import InputError, plain
 from advnets.runs import Run
-from advnets.training.loop import Progress
+from advnets.training.outcome import Progress
 from advnets.untrusted import has
 
 Show = Callable[[Progress], None]
@@ -60,17 +61,18 @@ def say(text: str) -> None:
 def introduction(folder: object, content: Mapping[str, Any]) -> str:
     """Say what a run is: recipe, data, nets, folder; raises InputError where its config.json lacks that."""
     data, parameters, config = content.get("data"), content.get("parameters"), content["config"]
-    if not has(data, name=str, source=str, shape=list, train=int, validation=int, test=int) or not has(
-        parameters, generator=int, discriminator=int
+    if not has(data, name=str, source=str, shape=list, train=int, validation=int, test=int) or not (
+        has(parameters, generator=int, discriminator=int) or has(parameters, model=int)
     ):
         raise InputError(f"{folder}/config.json is damaged (data or parameters); restore it from a copy")
     assert isinstance(data, dict) and isinstance(parameters, dict)
     shape = "x".join(map(str, data["shape"]))
-    sizes = f"{data['train']:,} / {data['validation']:,} / {data['test']:,} examples of {shape}"
+    examples = f"{data['train']:,} / {data['validation']:,} / {data['test']:,} examples of {shape}"
+    mode = "" if "model" in parameters else f", {config['train']['mode']} mode"
     return (
-        f"{config['recipe']}, {config['train']['mode']} mode, seed {config['seed']}\n"
-        f"  data        {data['name']}: {sizes} ({data['source']})\n"
-        f"  parameters  G {parameters['generator']:,}, D {parameters['discriminator']:,}\n"
+        f"{config['recipe']}{mode}, seed {config['seed']}\n"
+        f"  data        {data['name']}: {examples} ({data['source']})\n"
+        f"  parameters  {sizes(parameters)}\n"
         f"  run         {folder}"
     )
 
@@ -88,6 +90,8 @@ class _Speed:
 def _measures(progress: Progress, *, brief: bool = False) -> str:
     measures = progress.measures or {}
     verdict = f"  {progress.verdict.name}" if progress.verdict else ""
+    if "loss" in measures:
+        return f"loss {measures['loss']:.4g}{verdict}"
     if brief:
         return f"D {measures['d_real']:.2f} {measures['d_fake']:.2f}{verdict}"
     return (

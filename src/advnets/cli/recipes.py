@@ -10,8 +10,9 @@ from advnets import recipes
 from advnets.cli.arguments import parse
 from advnets.cli.main import DONE
 from advnets.cli.output import emit, listing, table
-from advnets.config import Config, to_json
+from advnets.config import Config, Rival, VAEConfig, to_json
 from advnets.data import info
+from advnets.parameters import parameter_counts
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def run(tokens: list[str]) -> int:
     if arguments.json:
         emit({"recipes": rows, "auto": recipes.AUTO})
         return DONE
-    print(table([("recipe", "data", "generator", "discriminator", "G + D parameters", "paper"), *map(_row, rows)]))
+    print(table([("recipe", "data", "generator", "discriminator", "parameters", "paper"), *map(_row, rows)]))
     print()
     print(table([(row["name"], row["summary"]) for row in rows]))
     print(f"\nauto {recipes.AUTO}")
@@ -48,24 +49,28 @@ def run(tokens: list[str]) -> int:
 def _facts(name: str) -> dict[str, Any]:
     recipe = recipes.RECIPES[name]
     shape = info(recipe.config.data.name).shape
-    generator, discriminator = recipes.parameter_counts(
-        recipe.config, shape, stage=2 if recipe.config.second_stage else 1
-    )
+    rival = recipe.config.rival
     return {
         "name": name,
         "summary": recipe.summary,
         "data": recipe.config.data.name,
-        "generator": _generator_layers(recipe.config, shape),
-        "discriminator": _discriminator_layers(recipe.config, shape),
-        "parameters": {"generator": generator, "discriminator": discriminator},
+        "generator": _rival_layers(rival, shape) if rival else _generator_layers(recipe.config, shape),
+        "discriminator": None if rival else _discriminator_layers(recipe.config, shape),
+        "parameters": parameter_counts(recipe.config, shape, stage=2 if recipe.config.second_stage else 1),
         "paper": recipe.paper or None,
     }
 
 
 def _row(facts: dict[str, Any]) -> tuple[str, ...]:
-    parameters = facts["parameters"]
-    sizes = f"{parameters['generator']:,} + {parameters['discriminator']:,}"
-    return facts["name"], facts["data"], facts["generator"], facts["discriminator"], sizes, facts["paper"] or ""
+    parameters = " + ".join(f"{count:,}" for count in facts["parameters"].values())
+    layers = facts["generator"], facts["discriminator"] or ""
+    return facts["name"], facts["data"], *layers, parameters, facts["paper"] or ""
+
+
+def _rival_layers(rival: Rival, shape: tuple[int, ...]) -> str:
+    """Write the layers of a rival, data first, as 784-1024-1024; of one with a code, that between."""
+    below = [math.prod(shape), *rival.hidden]
+    return "-".join(map(str, [*below, rival.latent, *below[::-1]] if isinstance(rival, VAEConfig) else below))
 
 
 def _generator_layers(config: Config, shape: tuple[int, ...]) -> str:

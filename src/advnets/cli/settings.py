@@ -12,13 +12,19 @@ import tyro
 from advnets import recipes
 from advnets.cli.arguments import given_names, option_names, parse
 from advnets.config import (
+    CAEConfig,
+    ChainConfig,
     Config,
     DataConfig,
     DiscriminatorConfig,
     GeneratorConfig,
+    GSNConfig,
     NoiseConfig,
+    RBMConfig,
     StackConfig,
     TrainConfig,
+    VAEConfig,
+    belongs,
     check,
 )
 from advnets.data import CATALOGUE, DataSet
@@ -31,8 +37,16 @@ Load = Callable[[DataConfig], DataSet]
 
 _SHORT = {"--steps": "--train.steps", "--mode": "--train.mode", "--data": "--data.name"}
 _SECTIONS = [item.name for item in dataclasses.fields(Config) if item.name != "recipe"]
-# Has every option there is: convolutions, and a second stage.
-_WIDEST = dataclasses.replace(recipes.RECIPES["cifar10-conv"].config, second_stage=StackConfig(after=1))
+# Has every option there is: convolutions, a second stage, and all rivals.
+_WIDEST = dataclasses.replace(
+    recipes.RECIPES["cifar10-conv"].config,
+    second_stage=StackConfig(after=1),
+    rbm=RBMConfig(),
+    cae=CAEConfig(),
+    gsn=GSNConfig(),
+    vae=VAEConfig(),
+    chain=ChainConfig(),
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,11 @@ class Arguments:
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     second_stage: StackConfig | None = None
+    rbm: RBMConfig | None = None
+    cae: CAEConfig | None = None
+    gsn: GSNConfig | None = None
+    vae: VAEConfig | None = None
+    chain: ChainConfig | None = None
 
 
 def spelled_out(tokens: list[str]) -> list[str]:
@@ -144,7 +163,7 @@ def _settle(base: Config, tokens: list[str]) -> Config:
     default = _arguments(base)
     known = {*option_names(Arguments, default)}
     for name in given_names(tokens):
-        if name not in known:
+        if name not in known or not belongs(base, name):
             raise InputError(
                 f"--{name} does not fit the recipe {base.recipe}, which has no such part, allowed: the settings that "
                 f"advnets train {base.recipe} --dry-run prints; leave it out or take another recipe"

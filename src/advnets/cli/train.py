@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from advnets.cli import settings
 from advnets.cli.log import last_line
 from advnets.cli.main import BAD_ANSWER, DONE
-from advnets.cli.output import emit, listing, say
+from advnets.cli.output import emit, listing, say, sizes
 from advnets.cli.training import trained
 from advnets.config import Config, DataConfig, to_json
 from advnets.data import CATALOGUE, DataSet, load
 from advnets.errors import plain
-from advnets.recipes import parameter_counts
+from advnets.parameters import parameter_counts
 from advnets.runs import Run, next_folder, reserved
 
 if TYPE_CHECKING:
-    from advnets.training.loop import Outcome
+    from advnets.training.outcome import Outcome
 
 
 def run(tokens: list[str]) -> int:
@@ -56,7 +56,7 @@ def _dry_run(config: Config, data: DataSet | None, out: Path, *, as_json: bool) 
         emit({"config": to_json(config), "parameters": counts, "out": str(out)})
         return DONE
     print(listing(config))
-    print(f"parameters: G {counts['generator']:,}, D {counts['discriminator']:,}")
+    print(f"parameters: {sizes(counts)}")
     say(f"run folder: {out} (nothing written)")
     return DONE
 
@@ -70,13 +70,14 @@ def _counts(config: Config, data: DataSet | None) -> dict[str, int]:
     from advnets.training.batches import Batches
 
     shape, examples = _size(config.data, data)
-    generator, discriminator = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
+    counts = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
     if examples is not None:
         Batches(torch.empty(examples, 0), config.train.batch_size, config.seed)
-    with torch.device("meta"):  # no memory for weights
-        build_generator(config, shape, torch.zeros(shape), stream(0, "weights"))
-        build_discriminator(config, shape, stream(0, "weights"))
-    return {"generator": generator, "discriminator": discriminator}
+    if not config.rival:
+        with torch.device("meta"):  # no memory for weights
+            build_generator(config, shape, torch.zeros(shape), stream(0, "weights"))
+            build_discriminator(config, shape, stream(0, "weights"))
+    return counts
 
 
 def _size(config: DataConfig, data: DataSet | None) -> tuple[tuple[int, ...], int | None]:

@@ -10,7 +10,8 @@ from advnets.runs import Run
 
 if TYPE_CHECKING:
     from advnets.data import DataSet
-    from advnets.training.loop import Outcome, Validate
+    from advnets.training.loop import Validate
+    from advnets.training.outcome import Outcome
 
 
 def trained(

@@ -10,6 +10,24 @@ from advnets.errors import InputError
 
 _EVERY = ("train.sample_every", "train.checkpoint_every", "train.keep_every", "train.validate_every")
 FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "train.device")
+_GAME = {
+    *("noise", "generator", "discriminator", "second_stage"),
+    *("train.mode", "train.k", "train.generator_steps", "train.minimax_weight", "train.non_saturating_weight"),
+    *("train.discriminator_learning_rate", "train.average_decay", "train.signals", "train.on_bad"),
+    "train.validate_every",
+}
+"""Settings, and whole sections of them, that adversarial nets have and rivals do not."""
+_RIVAL = {"rbm", "cae", "gsn", "vae", "chain"}
+
+
+def belongs(config: Config, name: str) -> bool:
+    """Tell whether a setting means anything for what a run trains."""
+    section = name.partition(".")[0]
+    if section in _RIVAL:
+        return getattr(config, section) is not None
+    return not config.rival or not {section, name} & _GAME
+
+
 # The loosest bounds that still make sense: name -> (test, what is allowed).
 _ALLOWED: dict[str, tuple[Any, str]] = {
     "seed": (lambda v: 0 <= v < 2**63, "an integer from 0 to 2^63 - 1"),
@@ -60,6 +78,23 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "train.checkpoint_every": (lambda v: v >= 1, "1 or more"),
     "train.keep_every": (lambda v: v >= 0, "0 or more"),
     "train.validate_every": (lambda v: v >= 0, "0 or more"),
+    **{
+        f"{rival}.hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units")
+        for rival in ("rbm", "cae", "gsn", "vae")
+    },
+    "rbm.layer_steps": (lambda v: v >= 1, "1 or more"),
+    "rbm.gibbs_steps": (lambda v: v >= 1, "1 or more"),
+    "rbm.weight_decay": (lambda v: v >= 0, "0 or more"),
+    "cae.layer_steps": (lambda v: v >= 1, "1 or more"),
+    "cae.contraction": (lambda v: v >= 0, "0 or more"),
+    "cae.sampling_noise": (lambda v: v >= 0, "0 or more"),
+    "gsn.walkback": (lambda v: v >= 1, "1 or more"),
+    "gsn.corruption": (lambda v: 0 <= v <= 1, "0 to 1"),
+    "gsn.hidden_noise": (lambda v: v >= 0, "0 or more"),
+    "vae.latent": (lambda v: v >= 1, "1 or more"),
+    "chain.chains": (lambda v: v >= 1, "1 or more"),
+    "chain.burn_in": (lambda v: v >= 0, "0 or more"),
+    "chain.thinning": (lambda v: v >= 1, "1 or more"),
     "second_stage.after": (lambda v: v >= 1, "1 or more"),
     "second_stage.activations": (len, "one or more names"),
     "second_stage.hidden_biases": (len, "one or more numbers"),
@@ -76,7 +111,21 @@ def check(config: Config) -> Config:
             allowed = allowed or "numbers within 1e37, whole ones within 2^63"
             raise InputError(f"--{name} is {spell(value)}, allowed: {allowed}; set --{name}")
     _check_together(config)
+    _check_rival(config)
     return config
+
+
+def _check_rival(config: Config) -> None:
+    """Refuse a run of two models, and a stack whose top layer gets no steps."""
+    named = [name for name in ("rbm", "cae", "gsn", "vae") if getattr(config, name) is not None]
+    if len(named) > 1:
+        raise InputError(f"{' and '.join(named)} are both set, allowed: one model a run; leave one out")
+    below = (config.layer_steps or 0) * (len(config.rival.hidden) - 1) if config.rival else 0
+    if below >= config.train.steps:
+        raise InputError(
+            f"--train.steps is {config.train.steps} and the layers below the top take {below}, allowed: more than "
+            f"that; set --steps above {below}, or --{named[0]}.layer_steps lower"
+        )
 
 
 def _check_together(config: Config) -> None:

@@ -74,3 +74,6 @@ class ChainConfig:
     """Steps between two samples of a chain."""
     pixels: Literal["means", "samples"] = "means"
     """What a sample shows: the mean of each pixel given the hidden units, as Table 1 does, or a draw."""
+
+
+Rival = RBMConfig | CAEConfig | GSNConfig | VAEConfig

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from advnets.config.rivals import CAEConfig, ChainConfig, GSNConfig, RBMConfig, VAEConfig
+from advnets.config.rivals import CAEConfig, ChainConfig, GSNConfig, RBMConfig, Rival, VAEConfig
 from advnets.errors import InputError
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
@@ -223,3 +223,13 @@ class Config:
     gsn: GSNConfig | None = None
     vae: VAEConfig | None = None
     chain: ChainConfig | None = None
+
+    @property
+    def rival(self) -> Rival | None:
+        """The model beside adversarial nets that this run trains; None for a run of these."""
+        return self.rbm or self.cae or self.gsn or self.vae
+
+    @property
+    def layer_steps(self) -> int | None:
+        """Steps of each layer of a greedy stack below the top; None where all is trained at once."""
+        return self.rival.layer_steps if isinstance(self.rival, RBMConfig | CAEConfig) else None

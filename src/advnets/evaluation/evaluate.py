@@ -218,6 +218,10 @@ def _ais(scene: Scene) -> dict[str, Any]:
     sampler = scene.subject.sampler
     if sampler is None:
         raise NotMeasurable("annealed importance sampling needs the generator itself, and these are samples of one")
+    if sampler.config.rival:
+        raise NotMeasurable(
+            f"annealed importance sampling over z needs a generator, and {sampler.config.recipe} has none"
+        )
     net, prior, x = sampler.net, sampler.config.noise, scene.data.test.x[:_EXAMPLES]
     centres = generate(net, draw_latents(prior, len(scene.samples), scene.plan.seed))
     own_units = HeldOut(flat(scene.data.validation.x), flat(x))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from advnets.config import DataConfig
+from advnets.config import DataConfig, to_json
 from advnets.data import DataSet, arrays, folders
 from advnets.data.dataset import FloatArray
 from advnets.data.scaling import contrast, white_of
@@ -57,6 +57,8 @@ def of_run(run: Run, *, weights: Weights = "auto", step: int | None = None) -> S
         "step": sampler.step,
         "weights": sampler.weights,
     }
+    if config.rival and config.chain:
+        facts["chain"] = {**to_json(config.chain), "start": "noise"}
     return Subject(draw, config.data, facts, sampler=sampler)
 
 

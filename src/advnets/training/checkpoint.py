@@ -13,10 +13,11 @@ from advnets.config import Config
 from advnets.disk import read_json
 from advnets.errors import InputError
 from advnets.nets.files import load_net, misfit, read_tensors, require_size, write_tensors
-from advnets.recipes import parameter_counts
+from advnets.parameters import parameter_counts
 from advnets.seeds import stream
 from advnets.training.game import Game
 
+_STAGES = 100
 _COUNTS = ("step", "stage", "summed", "log_bytes")
 
 
@@ -37,7 +38,7 @@ def save(game: Game, folder: Path, sizes: dict[str, int]) -> None:
     for name, net in nets(game).items():
         write_tensors(net.state_dict(), folder / f"{name}.safetensors")
     for name, player in (("generator", game.generator), ("discriminator", game.discriminator)):
-        write_tensors(_optimiser_tensors(player.optimiser, player.net), folder / f"{name}-optimiser.safetensors")
+        write_tensors(optimiser_tensors(player.optimiser, player.net), folder / f"{name}-optimiser.safetensors")
     rest = {"random": game.random.get_state(), "sums": game.sums}
     if game.average is not None:
         rest["averaged"] = game.average.n_averaged
@@ -54,8 +55,8 @@ def read_counts(folder: Path) -> dict[str, int]:
     content = read_json(folder / "state.json")
     kept = {name: value for name, value in content.items() if name in (*_COUNTS, "validation_bytes")}
     wrong = [name for name in {**kept, **dict.fromkeys(_COUNTS)} if not _is_count(kept.get(name))]
-    if wrong or kept["stage"] not in (1, 2):
-        what = ", ".join(wrong or ["a stage of 1 or 2"])
+    if wrong or not 1 <= kept["stage"] <= _STAGES:
+        what = ", ".join(wrong or [f"a stage of 1 to {_STAGES}"])
         raise InputError(f"{folder}/state.json lacks {what}, allowed: integers from 0 on; delete {folder}")
     return kept
 
@@ -69,13 +70,13 @@ def restore(game: Game, folder: Path) -> None:
     for name, net in nets(game).items():
         load_net(net, folder / f"{name}.safetensors")
     for name, player in (("generator", game.generator), ("discriminator", game.discriminator)):
-        _load_optimiser(player.optimiser, player.net, folder / f"{name}-optimiser.safetensors")
+        load_optimiser(player.optimiser, player.net, folder / f"{name}-optimiser.safetensors")
     counts, file = read_counts(folder), folder / "game.safetensors"
     rest = read_tensors(file)
     kept = {"sums": game.sums} | ({"averaged": game.average.n_averaged} if game.average is not None else {})
-    if {*rest} != {"random", *kept} or any(not _alike(rest[name], tensor) for name, tensor in kept.items()):
+    if {*rest} != {"random", *kept} or any(not alike(rest[name], tensor) for name, tensor in kept.items()):
         raise misfit(file)
-    _restore_random(game, rest["random"], counts["step"], file)
+    game.random = restored_random(game.random, rest["random"], game.config.seed, counts["step"], file)
     for name, tensor in kept.items():
         tensor.copy_(rest[name])
     game.step, game.stage, game.summed = counts["step"], counts["stage"], counts["summed"]
@@ -84,26 +85,26 @@ def restore(game: Game, folder: Path) -> None:
 def require_sizes(config: Config, shape: tuple[int, ...], folder: Path) -> None:
     """Raise InputError for a checkpoint that cannot hold the nets of a configuration, before these are made."""
     counts = parameter_counts(config, shape, stage=read_counts(folder)["stage"])
-    for name, count in zip(("generator", "discriminator"), counts, strict=True):
+    for name, count in counts.items():
         require_size(folder / f"{name}.safetensors", count)
 
 
-def _alike(one: Tensor, other: Tensor) -> bool:
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors have one shape and one kind of number."""
     return one.shape == other.shape and one.dtype == other.dtype
 
 
-def _restore_random(game: Game, saved: Tensor, step: int, file: Path) -> None:
+def restored_random(random: torch.Generator, saved: Tensor, seed: int, step: int, file: Path) -> torch.Generator:
     """Set the random state; where another kind of device left it, begin a new stream (`facts.differences` tells)."""
-    if saved.numel() == game.random.get_state().numel():
-        try:
-            game.random.set_state(saved)
-        except (RuntimeError, TypeError):
-            raise misfit(file) from None
-    else:
-        game.random = stream(game.config.seed, "play", step, game.random.device)
+    if saved.numel() != random.get_state().numel():
+        return stream(seed, "play", step, random.device)
+    try:
+        return random.set_state(saved)
+    except (RuntimeError, TypeError):
+        raise misfit(file) from None
 
 
-def _optimiser_tensors(optimiser: Optimizer, net: nn.Module) -> dict[str, Tensor]:
+def optimiser_tensors(optimiser: Optimizer, net: nn.Module) -> dict[str, Tensor]:
     """Name each of the optimiser's tensors by its parameter and its role, as net.layers.0.weight/momentum_buffer."""
     return {
         f"{name}/{role}": tensor
@@ -113,7 +114,8 @@ def _optimiser_tensors(optimiser: Optimizer, net: nn.Module) -> dict[str, Tensor
     }
 
 
-def _load_optimiser(optimiser: Optimizer, net: nn.Module, file: Path) -> None:
+def load_optimiser(optimiser: Optimizer, net: nn.Module, file: Path) -> None:
+    """Bring an optimiser to the state that is in a file; raises InputError where it is another's."""
     tensors, parameters = read_tensors(file), dict(net.named_parameters())
     roles = ("exp_avg", "exp_avg_sq", "step") if isinstance(optimiser, Adam) else ("momentum_buffer",)
     begun = {key.rpartition("/")[0] for key in tensors}
@@ -122,6 +124,6 @@ def _load_optimiser(optimiser: Optimizer, net: nn.Module, file: Path) -> None:
     optimiser.state.clear()  # of a game that is rolled back
     for key, tensor in tensors.items():
         name, _, role = key.rpartition("/")
-        if not _alike(tensor, torch.zeros(()) if role == "step" else parameters[name]):
+        if not alike(tensor, torch.zeros(()) if role == "step" else parameters[name]):
             raise misfit(file)
         optimiser.state[parameters[name]][role] = tensor.to(parameters[name].device, copy=True)

@@ -12,9 +12,8 @@ from lightning_fabric import Fabric
 from advnets.config import Config
 from advnets.data.dataset import DataSet
 from advnets.errors import InputError
-from advnets.recipes import parameter_counts
+from advnets.parameters import parameter_counts
 from advnets.runs import Run, reporting, write_json
-from advnets.training.game import Game
 from advnets.training.processor import faithful
 
 _SMALL = 1_000_000  # parameters of both nets, under which a second thread does not pay
@@ -27,13 +26,11 @@ def threads(config: Config, shape: tuple[int, ...]) -> int:
 
     Two make these no faster, and on a busy machine ten times slower.
     """
-    return 1 if sum(parameter_counts(config, shape)) < _SMALL else torch.get_num_threads()
+    return 1 if sum(parameter_counts(config, shape).values()) < _SMALL else torch.get_num_threads()
 
 
-def facts(game: Game, data: DataSet) -> dict[str, Any]:
+def facts(config: Config, data: DataSet, device: torch.device) -> dict[str, Any]:
     """What config.json holds beside the configuration: data, parameter counts, versions, machine."""
-    config = game.config
-    parameters = parameter_counts(config, data.shape, stage=2 if config.second_stage else 1)
     return {
         "data": {
             "name": data.name,
@@ -45,8 +42,8 @@ def facts(game: Game, data: DataSet) -> dict[str, Any]:
             "fingerprint": data.fingerprint,
             "scaling": data.scaling.to_json(),
         },
-        "parameters": {"generator": parameters[0], "discriminator": parameters[1]},
-        **machine(game.random.device, torch.get_num_threads()),
+        "parameters": parameter_counts(config, data.shape, stage=2 if config.second_stage else 1),
+        **machine(device, torch.get_num_threads()),
     }
 
 

@@ -89,7 +89,8 @@ class Game:
             self.average.update_parameters(player.net)
 
 
-def _optimiser(net: nn.Module, train: TrainConfig, rate: float) -> Optimizer:
+def new_optimiser(net: nn.Module, train: TrainConfig, rate: float) -> Optimizer:
+    """Make the gradient rule of a net."""
     match train.optimiser:
         case "momentum":
             return SGD(net.parameters(), lr=rate, momentum=train.momentum, fused=True)
@@ -135,7 +136,7 @@ def _player(net: nn.Module, config: Config, side: str) -> Player:
     rate, limit = train.learning_rate, config.generator.max_column_norm
     if side == "discriminator":
         rate, limit = train.discriminator_learning_rate or rate, config.discriminator.max_column_norm
-    return Player(net, _optimiser(net, train, rate), rate, limit)
+    return Player(net, new_optimiser(net, train, rate), rate, limit)
 
 
 def second_stage(game: Game, second: StackConfig, shape: tuple[int, ...]) -> None:

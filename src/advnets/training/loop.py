@@ -4,57 +4,30 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from advnets import doctor, pictures, sampling
+from advnets import doctor, sampling
 from advnets.config import Config, check
-from advnets.data.dataset import DataSet
-from advnets.disk import reporting
-from advnets.doctor import Verdict
+from advnets.data.dataset import DataSet, FloatArray
 from advnets.errors import InputError
 from advnets.runs import Run
-from advnets.training import checkpoint, schedules
+from advnets.training import checkpoint, fit, schedules
 from advnets.training.batches import Batches
 from advnets.training.facts import check_data, differences, facts, note_elsewhere, threads
 from advnets.training.game import MEASURES, Game, new_game, second_stage
+from advnets.training.outcome import Outcome, Progress, check_device, dtype
 from advnets.training.processor import fast_products, keep_memory
+from advnets.training.showing import save_picture
 from advnets.training.signals import Probe, new_probe, take
 from advnets.training.step import paper_step, released_step
 from advnets.training.watch import Watch, new_watch, roll_back, rollbacks, slow
 
 Validate = Callable[[nn.Module], float]
 """Scores a generator on validation data; more is better."""
-
-_GRID, _POINTS = 100, 2500  # samples a picture: images, points
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run is after a step; `measures` on logged steps only, `verdict` from the first of these on."""
-
-    step: int
-    steps: int
-    measures: dict[str, float] | None = None
-    verdict: Verdict | None = None
-    rollback: dict[str, Any] | None = None
-    """What was just gone back from and to: at, verdict, to."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call of `train` ended: state is finished, interrupted or diverged."""
-
-    state: str
-    step: int
-    seconds: float
-    verdict: Verdict | None = None
-    stopped: bool = False
-    """Whether the verdict ended it."""
 
 
 def train(
@@ -75,6 +48,8 @@ def train(
     diverged once a loss or a weight is not finite, with the last finite checkpoint kept.
     Raises InputError for settings that do not fit the data or the run, and for a disk that refuses.
     """
+    if config.rival:
+        return fit.train(config, data, run, resume=resume, stop=stop, report=report)
     started = time.perf_counter()
     before = torch.get_num_threads()
     torch.set_num_threads(threads(config, data.shape))
@@ -100,14 +75,14 @@ def _train(
     _check_reach(config, data)
     x = torch.from_numpy(data.train.x)
     mean = x.mean(0)
-    batches = Batches(x.to(fabric.device, _dtype(config)), config.train.batch_size, config.seed)
+    batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed)
     if resume and (last := run.verified_checkpoint()):
         check_data(run, data)
         run.check_settings(config)
         checkpoint.require_sizes(config, data.shape, last)
     game = new_game(config, data.shape, mean, fabric)
     keep_memory(game.generator.net, game.discriminator.net)
-    with run.locked() if resume else run.begun(config, facts(game, data)):
+    with run.locked() if resume else run.begun(config, facts(config, data, fabric.device)):
         if resume:
             check_data(run, data)
             run.adopt(config)
@@ -221,17 +196,6 @@ def _save(game: Game, run: Run, watch: Watch) -> None:
     run.write_status(game.step, "running", **watch.told())
 
 
-def check_device(config: Config) -> None:
-    """Raise InputError for a device that torch does not find here."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(config.train.device, True):
-        names = ", ".join(["auto", "cpu", *(name for name, is_there in there.items() if is_there)])
-        raise InputError(
-            f"--train.device is {config.train.device}, which torch does not find here, allowed: {names}; "
-            "leave it out, or install the torch build for that device"
-        )
-
-
 def _required(config: Config, validate: Validate | None) -> Validate:
     if validate is None and config.train.validate_every:
         raise InputError(
@@ -302,23 +266,9 @@ def _time(game: Game, run: Run, seconds: float, steps: int) -> None:
 
 
 def _picture(game: Game, data: DataSet, run: Run, *, again: bool = True) -> None:
-    """Write samples.png from the same latents at every step, then the same as samples/step-N.png.
+    """Write the picture of a step, from the same latents at every one."""
 
-    Where the latter is there, it is written only `again`.
-    """
-    file = run.path / "samples" / f"step-{game.step}.png"
-    if file.exists() and not again:
-        return
-    net = _shown(game)
-    count = _GRID if len(data.shape) == 3 else _POINTS
-    x = sampling.generate(net, sampling.draw_latents(game.config.noise, count, game.config.seed))
-    behind = data.scaling.undo(data.train.x[:count]) if len(data.shape) == 1 else None
-    picture = sampling.picture(data.scaling.undo(x), data.scaling, behind)
-    with reporting(f"cannot write samples in {run.path}", "checkpoints are intact"):
-        run.make_folder("samples")
-        for place in (run.path / "samples.png", file):  # in this order: where the second is, the first is
-            pictures.save(picture, place)
+    def draw(count: int) -> FloatArray:
+        return sampling.generate(_shown(game), sampling.draw_latents(game.config.noise, count, game.config.seed))
 
-
-def _dtype(config: Config) -> torch.dtype:
-    return torch.float64 if config.train.precision == "64-true" else torch.float32
+    save_picture(run, game.step, draw, data, again=again)

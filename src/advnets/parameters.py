@@ -1,0 +1,72 @@
+"""How many numbers a run trains, counted without building its nets."""
+
+import math
+from itertools import pairwise
+
+from advnets.config import CAEConfig, Config, DiscriminatorConfig, GSNConfig, RBMConfig, Rival, VAEConfig
+from advnets.errors import InputError
+
+_MOST = 2**38  # parameters of a net: a tebibyte
+
+
+def parameter_counts(config: Config, shape: tuple[int, ...], *, stage: int = 1) -> dict[str, int]:
+    """Count the trained numbers of each net for data of this shape: generator and discriminator, or a rival's model.
+
+    Raises InputError for more than any machine holds.
+    """
+    if config.rival:
+        counts = {"model": _rival_parameters(config.rival, math.prod(shape))}
+    else:
+        counts = {
+            "generator": _generator_parameters(config, shape, stage),
+            "discriminator": _discriminator_parameters(config.discriminator, shape),
+        }
+    if max(counts.values()) > _MOST:
+        smaller = (
+            "the layers of the model"
+            if config.rival
+            else ("--generator.hidden, --discriminator.hidden or --noise.dimension")
+        )
+        raise InputError(
+            f"the nets have {' and '.join(f'{count:.3g}' for count in counts.values())} parameters, allowed: "
+            f"{_MOST:,}; make {smaller} smaller"
+        )
+    return counts
+
+
+def _dense(sizes: list[int]) -> int:
+    return sum((below + 1) * above for below, above in pairwise(sizes))
+
+
+def _generator_parameters(config: Config, shape: tuple[int, ...], stage: int) -> int:
+    generator, latent, second = config.generator, config.noise.dimension, config.second_stage
+    count = _dense([latent, *second.hidden, latent]) if stage == 2 and second else 0
+    if not generator.maps:
+        return count + _dense([latent, *generator.hidden, math.prod(shape)])
+    kernels = generator.maps[0] * shape[0] * generator.kernel**2
+    return count + _dense([latent, *generator.hidden]) + kernels + math.prod(shape)
+
+
+def _discriminator_parameters(discriminator: DiscriminatorConfig, shape: tuple[int, ...]) -> int:
+    count = 0
+    for layer in discriminator.convolutions:
+        count += layer.channels * layer.pieces * (shape[0] * layer.kernel**2 + 1)
+        shape = layer.output_shape(shape)
+    below = math.prod(shape)
+    for units in discriminator.hidden:
+        count += (below + 1) * units * discriminator.pieces
+        below = units
+    return count + below + 1
+
+
+def _rival_parameters(rival: Rival, size: int) -> int:
+    layers = list(pairwise([size, *rival.hidden]))
+    match rival:
+        case RBMConfig() | CAEConfig():  # one matrix and the biases of both its sides
+            return sum(below * above + below + above for below, above in layers)
+        case GSNConfig():
+            return sum(below * above + above for below, above in layers) + size
+        case VAEConfig():
+            encoder = _dense([size, *rival.hidden, 2 * rival.latent])
+            decoder = _dense([rival.latent, *reversed(rival.hidden), size])
+            return encoder + decoder + (rival.visible == "gaussian")

@@ -1,0 +1,160 @@
+"""Log partition functions of restricted Boltzmann machines, and with them likelihoods of the nets made of these."""
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from advnets.errors import InputError
+from advnets.rivals.dbn import DBN
+from advnets.rivals.rbm import RBM
+
+_LARGEST = 20  # units of the smaller layer whose states are counted one by one
+_ROWS = 1 << 12  # of these at once
+
+
+@dataclass(frozen=True)
+class LogPartition:
+    """An estimate of log Z in nats, with what it rests on."""
+
+    value: float
+    standard_error: float
+    """Of the logarithm, by the spread of the weights (delta method)."""
+    particles: int
+    temperatures: int
+
+
+@torch.no_grad()
+def exact_log_partition(rbm: RBM) -> float:
+    """Return log Z = log Σ_v Σ_h exp(−E(v, h)), in nats, by summing over the smaller layer's states.
+
+    Raises InputError where that has more than 20 units; real-valued visible units are integrated out.
+    """
+    size, hidden = rbm.weight.shape
+    over_hidden = rbm.kind == "gaussian" or hidden <= size
+    units = hidden if over_hidden else size
+    if units > _LARGEST:
+        raise InputError(
+            f"the smaller layer has {units} units, allowed: up to {_LARGEST}, to count their states; use annealed "
+            "importance sampling"
+        )
+    free_energy = functools.partial(_hidden_free_energy, rbm) if over_hidden else rbm.free_energy
+    terms = [(-free_energy(states).double()).logsumexp(0) for states in _states(units, rbm.weight)]
+    return float(torch.stack(terms).logsumexp(0))
+
+
+def _states(units: int, like: Tensor) -> Iterator[Tensor]:
+    """Yield all states of so many bits, in blocks of rows."""
+    powers = 2 ** torch.arange(units, device=like.device)
+    for first in range(0, 2**units, _ROWS):
+        numbers = torch.arange(first, min(first + _ROWS, 2**units), device=like.device)
+        yield (numbers[:, None] // powers % 2).to(like.dtype)
+
+
+def _hidden_free_energy(rbm: RBM, h: Tensor) -> Tensor:
+    """−log of the sum, or integral, of exp(−E(v, h)) over v."""
+    total = h @ rbm.weight.T
+    if rbm.kind == "bernoulli":
+        return -(h @ rbm.hidden_bias) - softplus(total + rbm.visible_bias).sum(-1)
+    quadratic = (total.square() / 2 + total * rbm.visible_bias).sum(-1)
+    return -(h @ rbm.hidden_bias) - quadratic - total.shape[-1] / 2 * math.log(2 * math.pi)
+
+
+@torch.no_grad()
+def annealed_log_partition(
+    rbm: RBM, random: torch.Generator, *, particles: int = 100, temperatures: int = 1000
+) -> LogPartition:
+    """Estimate log Z by annealed importance sampling from the machine without weights (Salakhutdinov and Murray 2008).
+
+    At inverse temperature β the machine has weights βW and hidden biases βc and the visible biases b throughout; at 0
+    its law is one of independent units, log Z_0 = H·log 2 + Σ_i log(1 + exp b_i), or H·log 2 + D/2·log 2π for real
+    numbers. Each of `temperatures` steps adds F_β(v) − F_β′(v) to a particle's log-weight and moves it by one Gibbs
+    step. Z is the mean weight times Z_0, unbiased; its logarithm is too small in expectation. In double precision.
+    """
+    annealed = _Annealed(rbm)
+    v = annealed.independent(particles, random)
+    log_weights = v.new_zeros(particles)
+    betas = torch.linspace(0, 1, temperatures + 1, dtype=torch.float64)
+    for before, beta in zip(betas[:-1].tolist(), betas[1:].tolist(), strict=True):
+        log_weights += annealed.free_energy(v, before) - annealed.free_energy(v, beta)
+        v = annealed.gibbs(v, beta, random)
+    value = float(log_weights.logsumexp(0)) - math.log(particles) + annealed.log_partition_at_zero()
+    weights = (log_weights - log_weights.max()).exp()
+    error = float(weights.std() / weights.mean()) / math.sqrt(particles)
+    return LogPartition(value, error, particles, temperatures)
+
+
+class _Annealed:
+    """A machine at an inverse temperature, in double precision."""
+
+    def __init__(self, rbm: RBM) -> None:
+        self.gaussian = rbm.kind == "gaussian"
+        self.weight, self.b, self.c = (p.detach().double() for p in (rbm.weight, rbm.visible_bias, rbm.hidden_bias))
+
+    def log_partition_at_zero(self) -> float:
+        bits = len(self.c) * math.log(2)
+        size = len(self.b)
+        return bits + (size / 2 * math.log(2 * math.pi) if self.gaussian else float(softplus(self.b).sum()))
+
+    def independent(self, count: int, random: torch.Generator) -> Tensor:
+        return self._visible(self.b.expand(count, -1), random)
+
+    def free_energy(self, v: Tensor, beta: float) -> Tensor:
+        own = (v - self.b).square().sum(-1) / 2 if self.gaussian else -(v @ self.b)
+        return own - softplus(beta * (v @ self.weight + self.c)).sum(-1)
+
+    def gibbs(self, v: Tensor, beta: float, random: torch.Generator) -> Tensor:
+        h = torch.bernoulli(torch.sigmoid(beta * (v @ self.weight + self.c)), generator=random)
+        return self._visible(beta * (h @ self.weight.T) + self.b, random)
+
+    def _visible(self, total: Tensor, random: torch.Generator) -> Tensor:
+        if self.gaussian:
+            return total + torch.randn(total.shape, generator=random, device=total.device, dtype=total.dtype)
+        return torch.bernoulli(total.sigmoid(), generator=random)
+
+
+@torch.no_grad()
+def log_likelihood(rbm: RBM, x: Float[Tensor, "batch size"], log_z: float) -> Float[Tensor, " batch"]:
+    """Return log p(x) = −F(x) − log Z in nats; for bits p is a probability, for real numbers a density."""
+    return -rbm.free_energy(x).double() - log_z
+
+
+@torch.no_grad()
+def lower_bound(
+    dbn: DBN, x: Float[Tensor, "batch d"], log_z: float, random: torch.Generator, draws: int = 20
+) -> Float[Tensor, " batch"]:
+    """Return a lower bound on log p(x) of a stack, in nats, `log_z` being that of its top machine.
+
+    E_Q[log p(x | h_1) + … + log p(h_{L−1}) − log Q(h | x)] with Q the product of the layers' own upward laws, a mean
+    over `draws` (Salakhutdinov and Murray 2008); exact with one layer. Bits only, grey levels being means of them.
+    Raises InputError for real-valued visible units.
+    """
+    if dbn.part(0).kind != "bernoulli":
+        raise InputError("the visible units are real numbers, allowed: bits; score the samples by Parzen windows")
+    total = x.new_zeros(len(x), dtype=torch.float64)
+    for _ in range(draws):
+        total += _bound(dbn, x, log_z, random)
+    return total / draws
+
+
+def _bound(dbn: DBN, x: Tensor, log_z: float, random: torch.Generator) -> Tensor:
+    """One draw of the terms of the bound."""
+    bound, below = x.new_zeros(len(x), dtype=torch.float64), x
+    for stage in range(dbn.stages - 1):
+        machine = dbn.part(stage)
+        up = below @ machine.weight + machine.hidden_bias
+        h = torch.bernoulli(up.sigmoid(), generator=random)
+        down = h @ machine.weight.T + machine.visible_bias
+        bound += _log_bits(below, down) - _log_bits(h, up)
+        below = h
+    return bound + log_likelihood(dbn.top, below, log_z)
+
+
+def _log_bits(bits: Tensor, logits: Tensor) -> Tensor:
+    """Log Π_i s(a_i)^x_i (1 − s(a_i))^(1 − x_i), in nats."""
+    return (bits * logits - softplus(logits)).sum(-1).double()

@@ -1,0 +1,264 @@
+"""Training of a rival: one gradient after another, layer by layer where it is a stack."""
+
+import contextlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from advnets import disk, doctor, sampling
+from advnets.config import Config, check
+from advnets.data.dataset import DataSet, FloatArray
+from advnets.errors import InputError
+from advnets.nets.files import load_net, misfit, read_tensors, write_tensors
+from advnets.rivals.build import build_rival
+from advnets.rivals.rival import Rival
+from advnets.runs import Run
+from advnets.seeds import stream
+from advnets.training import checkpoint, schedules
+from advnets.training.batches import Batches
+from advnets.training.facts import check_data, differences, facts, note_elsewhere, threads
+from advnets.training.game import Player, new_optimiser
+from advnets.training.outcome import Outcome, Progress, check_device, dtype
+from advnets.training.processor import fast_products, keep_memory
+from advnets.training.showing import save_picture
+
+
+@dataclass
+class Fit:
+    """State of a rival's training."""
+
+    config: Config
+    model: Rival
+    player: Player
+    """The part of the model that the present stage trains."""
+    random: torch.Generator
+    total: Tensor
+    """Sum of the losses since the last line of the log."""
+    step: int = 0
+    stage: int = 0
+    summed: int = 0
+
+    @property
+    def stage_step(self) -> int:
+        """Steps made in the present stage."""
+        return self.step - self.stage * (self.config.layer_steps or 0)
+
+
+def train(
+    config: Config,
+    data: DataSet,
+    run: Run,
+    *,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Outcome:
+    """Train a rival as `advnets.training.train` does adversarial nets; raises InputError likewise."""
+    started, before = time.perf_counter(), torch.get_num_threads()
+    torch.set_num_threads(threads(config, data.shape))
+    try:
+        state, step = _train(config, data, run, resume, stop, report)
+    finally:
+        torch.set_num_threads(before)
+    verdict = doctor.diverged() if state == "diverged" else None
+    return Outcome(state, step, time.perf_counter() - started, verdict)
+
+
+def new_fit(config: Config, data: DataSet, device: torch.device) -> Fit:
+    """Build the model with fresh weights, about to train its first layer."""
+    mean = torch.from_numpy(data.train.x).flatten(1).mean(0)
+    model = build_rival(config, len(mean), mean, stream(config.seed, "weights")).to(device, dtype(config))
+    random = stream(config.seed, "play", device=device)
+    return Fit(config, model, _player(model, config, 0), random, torch.zeros((), device=device))
+
+
+def _player(model: Rival, config: Config, stage: int) -> Player:
+    part, rate = model.part(stage), config.train.learning_rate
+    return Player(part, new_optimiser(part, config.train, rate), rate, None)
+
+
+def _train(
+    config: Config,
+    data: DataSet,
+    run: Run,
+    resume: bool,
+    stop: Callable[[], bool],
+    report: Callable[[Progress], None],
+) -> tuple[str, int]:
+    check_device(config)
+    torch.set_flush_denormal(True)
+    fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
+    _check_reach(config, data)
+    x = torch.from_numpy(data.train.x).flatten(1)
+    batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed)
+    if resume and (last := run.verified_checkpoint()):
+        check_data(run, data)
+        run.check_settings(config)
+        checkpoint.require_sizes(config, data.shape, last)
+    fit = new_fit(config, data, fabric.device)
+    keep_memory(fit.model)
+    with run.locked() if resume else run.begun(config, facts(config, data, fabric.device)):
+        if resume:
+            check_data(run, data)
+            run.adopt(config)
+            _resume(fit, run)
+            note_elsewhere(run, fit.step, differences(run, config))
+        run.write_status(fit.step, "running", None)
+        state = "interrupted"
+        try:
+            state = _play(fit, batches, data, run, stop, report)
+        except BaseException:
+            with contextlib.suppress(InputError):  # the error under way, such as a full disk, is the one to show
+                run.write_status([0, *run.checkpoint_steps()][-1], state, None)
+            raise
+        run.write_status(fit.step, state, "diverged" if state == "diverged" else None)
+    return state, fit.step
+
+
+def _play(
+    fit: Fit,
+    batches: Batches,
+    data: DataSet,
+    run: Run,
+    stop: Callable[[], bool],
+    report: Callable[[Progress], None],
+) -> str:
+    """Step until the end, the user or a number that is not finite; say which."""
+    train = fit.config.train
+    ending = fit.step >= train.steps
+    if fit.step and (ending or fit.step % train.sample_every == 0):
+        _picture(fit, data, run, again=False)  # killed between the checkpoint and its picture
+    since, made = time.perf_counter(), 0
+    while not ending:
+        with fast_products(fit.random.device):
+            move(fit, batches)
+        made += 1
+        ending = fit.step >= train.steps or stop()
+        measures = None
+        if fit.step % train.log_every == 0:
+            measures = _log(fit, batches, run)
+            speed = 1000 * (time.perf_counter() - since) / made
+            run.append(run.timing, {"step": fit.step, "milliseconds_per_step": speed})
+            since, made = time.perf_counter(), 0
+            if not math.isfinite(measures["loss"]):
+                return "diverged"
+        report(Progress(fit.step, train.steps, measures))
+        paused = time.perf_counter()
+        if not _keep(fit, data, run, ending=ending):
+            return "diverged"
+        since += time.perf_counter() - paused
+    return "finished" if fit.step >= train.steps else "interrupted"
+
+
+def move(fit: Fit, batches: Batches) -> None:
+    """Make one step: a minibatch, its loss, its gradient, and on to the next layer where that is due."""
+    _enter_stage(fit)
+    loss = fit.model.loss(batches[fit.step], fit.stage, fit.random)
+    loss.backward()
+    fit.player.update(fit.config.train, fit.stage_step, fit.stage_step // batches.per_epoch + 1)
+    fit.total += loss.detach()
+    fit.summed += 1
+    fit.step += 1
+
+
+def _enter_stage(fit: Fit) -> None:
+    """Begin the next layer with a fresh optimiser once the present one has had its steps."""
+    layer = fit.config.layer_steps
+    if layer and fit.stage + 1 < fit.model.stages and fit.stage_step >= layer:
+        fit.stage += 1
+        fit.player = _player(fit.model, fit.config, fit.stage)
+
+
+def _log(fit: Fit, batches: Batches, run: Run) -> dict[str, float]:
+    """Append the mean loss since the last line to log.jsonl, and return it. Rates are of the step just made."""
+    train, before = fit.config.train, fit.stage_step - 1
+    epoch = before // batches.per_epoch + 1
+    measures = {"loss": float(fit.total) / fit.summed}
+    line: dict[str, Any] = {
+        "step": fit.step,
+        "layer": fit.stage + 1,
+        "epoch": epoch,
+        "learning_rate": fit.player.rate(train, before),
+        "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
+        **{name: value if math.isfinite(value) else None for name, value in measures.items()},
+    }
+    run.append(run.log, line, begun=fit.step > train.log_every)
+    fit.total.zero_()
+    fit.summed = 0
+    return measures
+
+
+def _keep(fit: Fit, data: DataSet, run: Run, *, ending: bool) -> bool:
+    """Write the checkpoint and the picture that are due at this step; False where a weight is not finite."""
+    train = fit.config.train
+    saving, drawing = (ending or fit.step % every == 0 for every in (train.checkpoint_every, train.sample_every))
+    saving = saving or (train.keep_every > 0 and fit.step % train.keep_every == 0)
+    if (saving or drawing) and not all(bool(torch.isfinite(p).all()) for p in fit.model.parameters()):
+        return False
+    if saving:
+        with run.writing_checkpoint(fit.step, train.keep_every) as folder:
+            _save(fit, folder, run.flush_lines())
+        run.write_status(fit.step, "running", None)
+    if drawing:
+        _picture(fit, data, run)
+    return True
+
+
+def _save(fit: Fit, folder: Any, sizes: dict[str, int]) -> None:
+    """Write the whole state into an empty folder, with the sizes of the run's files of lines."""
+    write_tensors(fit.model.state_dict(), folder / "model.safetensors")
+    state = checkpoint.optimiser_tensors(fit.player.optimiser, fit.player.net)
+    write_tensors(state, folder / "model-optimiser.safetensors")
+    write_tensors({"random": fit.random.get_state(), "total": fit.total}, folder / "game.safetensors")
+    counts = {"step": fit.step, "stage": fit.stage + 1, "summed": fit.summed, **sizes}
+    disk.write(folder / "state.json", (json.dumps(counts) + "\n").encode())
+
+
+def _resume(fit: Fit, run: Run) -> None:
+    """Bring a new fit to the run's last checkpoint, and cut the log back to it."""
+    folder = run.verified_checkpoint()
+    if folder is None:
+        run.cut_log(0)
+        return
+    counts = checkpoint.read_counts(folder)
+    if counts["stage"] > fit.model.stages:
+        raise misfit(folder / "state.json")
+    load_net(fit.model, folder / "model.safetensors")
+    fit.step, fit.stage, fit.summed = counts["step"], counts["stage"] - 1, counts["summed"]
+    fit.player = _player(fit.model, fit.config, fit.stage)
+    checkpoint.load_optimiser(fit.player.optimiser, fit.player.net, folder / "model-optimiser.safetensors")
+    rest = read_tensors(folder / "game.safetensors")
+    if {*rest} != {"random", "total"} or not checkpoint.alike(rest["total"], fit.total):
+        raise misfit(folder / "game.safetensors")
+    fit.random = checkpoint.restored_random(
+        fit.random, rest["random"], fit.config.seed, fit.step, folder / "game.safetensors"
+    )
+    fit.total.copy_(rest["total"])
+    run.cut_log(counts["log_bytes"])
+
+
+def _check_reach(config: Config, data: DataSet) -> None:
+    """Refuse data that the model's visible units cannot reach."""
+    low, high = float(data.train.x.min()), float(data.train.x.max())
+    bits = getattr(config.rival, "visible", "bernoulli") == "bernoulli"
+    if bits and (low < 0 or high > 1):
+        raise InputError(
+            f"the model has units within 0 and 1 and the data reach from {low:.4g} to {high:.4g}, allowed: data from 0 "
+            "to 1; set --data.scaling unit, or --rbm.visible gaussian or --vae.visible gaussian"
+        )
+
+
+def _picture(fit: Fit, data: DataSet, run: Run, *, again: bool = True) -> None:
+    """Write the picture of a step, from chains of the same random numbers at every one."""
+
+    def draw(count: int) -> FloatArray:
+        return sampling.run_chains(fit.model, fit.config, data.shape, count, fit.config.seed)
+
+    save_picture(run, fit.step, draw, data, again=again)

@@ -1,0 +1,124 @@
+"""Rivals are trained, resumed, sampled and scored by the commands that do so with adversarial nets."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from advnets.cli.main import main
+
+SMALL = ["--steps", "40", "--train.log_every", "10", "--train.sample_every", "40", "--train.checkpoint_every", "20"]
+CHAIN = ["--chain.chains", "20", "--chain.burn_in", "5", "--chain.thinning", "1"]
+MODELS = {
+    "rbm": ["--rbm.hidden", "16"],
+    "dbn": ["--rbm.hidden", "16", "8", "--rbm.layer_steps", "20"],
+    "cae": ["--cae.hidden", "16", "8", "--cae.layer_steps", "20"],
+    "gsn": ["--gsn.hidden", "16", "8"],
+    "vae": ["--vae.hidden", "16", "--vae.latent", "3"],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("rivals")
+    for name, sizes in MODELS.items():
+        out = ["--out", str(folder / name)]
+        assert main(["train", name, "--data", "digits", *SMALL, *CHAIN, *sizes, *out]) == 0
+    return folder
+
+
+def answer(capsys, *words: str) -> dict:
+    capsys.readouterr()
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def refusal(capsys, *words: str) -> str:
+    capsys.readouterr()
+    assert main([*words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.count("\n") == 1
+    return printed.err
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_rival_is_sampled_and_scored_as_a_generator_is(runs, tmp_path, capsys, name):
+    file = tmp_path / "samples.npz"
+    told = answer(capsys, "sample", str(runs / name), "--n", "30", "--seed", "3", "--out", str(file))
+    assert (told["step"], told["weights"], told["shape"]) == (40, "model", [30, 8, 8])
+    assert np.load(file)["samples"].shape == (30, 8, 8)
+    scored = answer(capsys, "evaluate", str(runs / name), "--metrics", "parzen", "--samples", "200", "--redraws", "1")
+    assert np.isfinite(scored["parzen"]["nats"]) and scored["parzen"]["centres"] == 200
+    assert scored["subject"]["chain"] == {
+        "chains": 20,
+        "burn_in": 5,
+        "thinning": 1,
+        "pixels": "means",
+        "start": "noise",
+    }
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_rival_goes_on(runs, tmp_path, capsys, name):
+    out = str(tmp_path / "run")
+    words = ["train", name, "--data", "digits", *SMALL, *CHAIN, *MODELS[name], "--out", out]
+    assert answer(capsys, *words)["steps"] == 40
+    went_on = answer(capsys, "train", "--resume", "--out", out, "--steps", "60")
+    assert (went_on["state"], went_on["steps"], went_on["verdict"]) == ("finished", 60, None)
+
+
+def test_a_rival_is_shown_with_its_own_settings_alone(runs, capsys):
+    capsys.readouterr()
+    assert main(["train", "dbn", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    names = {line.split()[0] for line in shown.splitlines()}
+    assert {"rbm.hidden", "chain.burn_in", "train.steps"} <= names
+    assert not any(name.startswith(("noise", "generator", "discriminator", "vae")) for name in names)
+    assert "train.k" not in names and "parameters: 1,855,248" in shown  # 784·1024 + 784 + 1024, 1024² + 2·1024
+    assert main(["train", "digits", "--dry-run"]) == 0
+    assert not any(line.startswith(("rbm", "chain")) for line in capsys.readouterr().out.splitlines())
+
+
+def test_rivals_are_in_the_lists(runs, capsys):
+    rows = {row["recipe"]: row for row in answer(capsys, "runs", "list", "--dir", str(runs))["runs"]}
+    assert set(rows) == set(MODELS)
+    assert rows["rbm"]["parameters"] == {"model": 64 * 16 + 64 + 16} and rows["rbm"]["state"] == "finished"
+    rows = {row["name"]: row for row in answer(capsys, "recipes")["recipes"]}
+    assert (rows["dbn"]["generator"], rows["dbn"]["discriminator"]) == ("784-1024-1024", None)
+    assert rows["vae"]["generator"] == "784-500-20-500-784" and rows["gsn"]["paper"] == "214 ± 1.1 nats"
+
+
+@pytest.mark.parametrize(("name", "key"), [("dbn", "hinton2006fast"), ("gsn", "bengio2014deep")])
+def test_a_rival_cites_its_own_paper_and_no_maxout(runs, capsys, name, key):
+    entries = answer(capsys, "cite", str(runs / name))["entries"]
+    assert key in entries and not any("maxout" in entry for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "rbm", "--generator.hidden", "5"], "--generator.hidden does not fit the recipe rbm"),
+        (["train", "rbm", "--train.k", "2"], "--train.k does not fit the recipe rbm"),
+        (["train", "rbm", "--vae.latent", "2"], "--vae.latent does not fit the recipe rbm"),
+        (["train", "digits", "--rbm.hidden", "2"], "--rbm.hidden does not fit the recipe digits"),
+        (["train", "dbn", "--steps", "100"], "--train.steps is 100 and the layers below the top take 50000"),
+        (["train", "gsn", "--gsn.corruption", "2"], "--gsn.corruption is 2.0, allowed: 0 to 1"),
+        (["train", "rbm", "--data", "gaussian"], "the model has units within 0 and 1 and the data reach from"),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_line(tmp_path, capsys, words, said):
+    assert said in refusal(capsys, *words, "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["interpolate"], "a run of rbm draws by a Markov chain and has no z"),
+        (["doctor"], "is a run of rbm, whose log has a loss and no signals"),
+        (["sample", "--weights", "average"], "keeps no averaged weights, allowed: --weights raw"),
+    ],
+)
+def test_what_a_rival_has_not_is_one_clear_line(runs, capsys, command, said):
+    assert said in refusal(capsys, command[0], str(runs / "rbm"), *command[1:])

@@ -1,0 +1,101 @@
+"""Partition functions against the count of all states, and likelihoods against laws that sum to one."""
+
+import math
+
+import pytest
+import torch
+
+from advnets.errors import InputError
+from advnets.rivals.partition import annealed_log_partition, exact_log_partition, log_likelihood, lower_bound
+from rivals.machines import log_z, machine, states
+from rivals.test_dbn import law, net
+
+
+def random(seed=0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("size", "hidden"), [(5, 4), (4, 5), (3, 3), (6, 1)])
+def test_counting_the_smaller_layer_counts_both(size, hidden):
+    rbm = machine(size, hidden)
+    assert exact_log_partition(rbm) == pytest.approx(log_z(rbm), abs=1e-9)
+
+
+def test_counting_in_blocks_counts_all():
+    rbm = machine(14, 13, scale=0.5)
+    free = rbm.free_energy(states(14))
+    assert exact_log_partition(rbm) == pytest.approx(float((-free).logsumexp(0).detach()), abs=1e-9)
+
+
+def test_real_numbers_are_integrated_out():
+    rbm = machine(1, 3, kind="gaussian")
+    v = torch.linspace(-30, 30, 60_001, dtype=torch.float64)[:, None]
+    by_quadrature = math.log(float((-rbm.free_energy(v)).exp().sum()) * 1e-3)
+    assert exact_log_partition(rbm) == pytest.approx(by_quadrature, abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 2.0])
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])
+def test_annealing_is_within_a_tenth_of_a_nat_of_counting(kind, scale):
+    rbm = machine(8, 10, scale=scale if kind == "bernoulli" else scale / 3, kind=kind)
+    estimate = annealed_log_partition(rbm, random(1), particles=200, temperatures=400)
+    assert abs(estimate.value - exact_log_partition(rbm)) < 0.1
+    assert 0 <= estimate.standard_error < 0.1 and (estimate.particles, estimate.temperatures) == (200, 400)
+
+
+def test_annealing_tells_its_error():
+    rbm = machine(8, 10, scale=1.5)
+    estimates = [annealed_log_partition(rbm, random(seed), particles=20, temperatures=20) for seed in range(40)]
+    errors = torch.tensor([one.value - exact_log_partition(rbm) for one in estimates])
+    told = torch.tensor([one.standard_error for one in estimates]).mean()
+    assert 0.5 < float(errors.std() / told) < 2
+
+
+def test_without_weights_there_is_nothing_to_anneal():
+    rbm = machine(6, 4)
+    with torch.no_grad():
+        rbm.weight.zero_()
+        rbm.hidden_bias.zero_()
+    estimate = annealed_log_partition(rbm, random(), particles=3, temperatures=2)
+    assert estimate.value == pytest.approx(exact_log_partition(rbm), abs=1e-12) and estimate.standard_error == 0
+
+
+def test_probabilities_of_all_states_sum_to_one():
+    rbm = machine()
+    assert float(log_likelihood(rbm, states(5), exact_log_partition(rbm)).exp().sum()) == pytest.approx(1)
+
+
+def test_a_layer_too_large_to_count_is_refused():
+    with pytest.raises(InputError, match="the smaller layer has 21 units, allowed: up to 20, to count their states"):
+        exact_log_partition(machine(30, 21))
+
+
+@pytest.mark.parametrize("hidden", [(3, 2), (2, 3, 2)])
+def test_the_bound_is_below_the_likelihood_by_the_divergence_of_the_upward_law(hidden):
+    dbn = net(*hidden)
+    exact = law(dbn).log()
+    bound = lower_bound(dbn, states(3), exact_log_partition(dbn.top), random(), draws=1000)
+    assert (bound < exact + 0.06).all() and (bound < exact).any()
+
+
+def test_the_bound_of_one_layer_is_exact():
+    dbn = net(3)
+    bound = lower_bound(dbn, states(3), exact_log_partition(dbn.top), random(), draws=1)
+    torch.testing.assert_close(bound, law(dbn).log())
+
+
+def test_the_bound_is_exact_where_the_upper_machine_mirrors_the_lower():
+    """Two machines with tied weights, W_2 = W_1ᵀ, are one: the upward law is then the true posterior."""
+    dbn = net(4, 3)
+    lower, upper = dbn.part(0), dbn.part(1)
+    with torch.no_grad():
+        upper.weight.copy_(lower.weight.T)
+        upper.visible_bias.copy_(lower.hidden_bias)
+        upper.hidden_bias.copy_(lower.visible_bias)
+    bound = lower_bound(dbn, states(3), exact_log_partition(upper), random(), draws=1)
+    torch.testing.assert_close(bound, law(dbn).log())
+
+
+def test_bounds_of_real_numbers_are_refused():
+    with pytest.raises(InputError, match="the visible units are real numbers, allowed: bits"):
+        lower_bound(net(3, 2, visible="gaussian"), states(3), 0.0, random())
