@@ -91,8 +91,8 @@ def test_persistent_chains_begin_at_noise():
 
 def test_first_weights_and_biases():
     rbm = RBM(90, 60, random())
-    assert 0.75 < float(rbm.weight.abs().max()) <= 0.8 and not rbm.hidden_bias.any()
-    assert float(RBM(90, 60, random(), kind="gaussian").weight.abs().max()) <= 0.2
+    assert 0.75 < float(rbm.weight.detach().abs().max()) <= 0.8 and not rbm.hidden_bias.any()
+    assert float(RBM(90, 60, random(), kind="gaussian").weight.detach().abs().max()) <= 0.2
     rbm.begin_at(torch.linspace(0, 1, 90))
     torch.testing.assert_close(rbm.visible_bias.sigmoid(), torch.linspace(0, 1, 90).clamp(0.01, 0.99))
 
