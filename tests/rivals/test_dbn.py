@@ -15,8 +15,9 @@ def random(seed=0) -> torch.Generator:
 def net(*hidden: int, size=3, seed=0, **settings) -> DBN:
     dbn = DBN(RBMConfig(hidden, **settings), size, torch.full((size,), 0.5), random(seed), chains=4).double()
     with torch.no_grad():
+        draws = random(seed)
         for parameter in dbn.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=random(seed + len(parameter))))
+            parameter.copy_(torch.randn(parameter.shape, generator=draws))
     return dbn
 
 
@@ -92,3 +93,15 @@ def test_first_pixels_biases_follow_the_mean():
     dbn = DBN(RBMConfig((4, 3)), 3, mean, random(), chains=2)
     torch.testing.assert_close(dbn.part(0).visible_bias.sigmoid(), mean)
     assert not dbn.part(1).visible_bias.any()
+
+
+def test_chains_of_training_are_kept_where_they_are_persistent():
+    assert all(layer.chains is None for layer in net(3, 2).layers)
+    assert [tuple(layer.chains.shape) for layer in net(3, 2, persistent=True).layers] == [(4, 3), (4, 3)]
+
+
+def test_numbers_that_are_none_are_no_error_so_that_training_can_say_so():
+    dbn = net(3, 2)
+    with torch.no_grad():
+        dbn.part(0).weight.fill_(torch.nan)
+    assert not torch.isfinite(dbn.loss(states(3), 0, random()))

@@ -25,6 +25,7 @@ def test_free_energy_and_conditionals_are_those_of_the_joint_law(hidden):
     rbm = machine(4, hidden)
     table, v, h = joint(rbm), states(4), states(hidden)
     torch.testing.assert_close((-rbm.free_energy(v) - log_z(rbm)).exp(), table.sum(1))
+    torch.testing.assert_close((-rbm.hidden_free_energy(h) - log_z(rbm)).exp(), table.sum(0))
     torch.testing.assert_close(rbm.hidden(v), table @ h / table.sum(1, keepdim=True))
     torch.testing.assert_close(rbm.visible(h), table.T @ v / table.sum(0)[:, None])
 
@@ -53,8 +54,9 @@ def test_the_gradient_at_the_model_s_own_law_is_that_of_the_likelihood():
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_the_gradient_is_that_of_contrastive_divergence(steps):
-    rbm, x = machine(), states(5)[[1, 4, 22, 25]]
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian"])
+def test_the_gradient_is_that_of_contrastive_divergence(kind, steps):
+    rbm, x = machine(kind=kind, scale=0.5), states(5)[[1, 4, 22, 25]]
     rbm.loss(x, steps, 0.3, random(5)).backward()
     negative = rbm.gibbs(x, steps, random(5))
     expected = (negative.T @ rbm.hidden(negative) - x.T @ rbm.hidden(x)) / 4 + 0.3 * rbm.weight

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, linear
 
 from advnets.config import CAEConfig
+from advnets.rivals.bits import draw_bits
 from advnets.rivals.rival import Rival
 
 _CLIP = 1e-3  # a mean grey level is kept this far from 0 and 1 before its log-odds are taken
@@ -122,4 +123,4 @@ class StackedCAE(Rival):
     @torch.no_grad()
     def pixels(self, state: Float[Tensor, "chains below"], random: torch.Generator) -> Float[Tensor, "chains d"]:
         """Draw each pixel from {0, 1}, with the mean given by `means`."""
-        return torch.bernoulli(self.means(state, random), generator=random)
+        return draw_bits(self.means(state, random), random)

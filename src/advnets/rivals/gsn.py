@@ -9,6 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from advnets.config import GSNConfig
 from advnets.nets.init import uniform_
+from advnets.rivals.bits import draw_bits
 from advnets.rivals.rival import Rival
 
 
@@ -16,11 +17,6 @@ def salt_and_pepper(x: Float[Tensor, "*shape"], probability: float, random: torc
     """Replace each number, with a probability, by 0 or 1 at equal odds: 1[u < p/2] if u < p, else x; u ∼ U(0, 1)."""
     u = torch.rand(x.shape, generator=random, device=x.device, dtype=x.dtype)
     return torch.where(u < probability, (u < probability / 2).to(x.dtype), x)
-
-
-def _bits(means: Float[Tensor, "*shape"], random: torch.Generator) -> Float[Tensor, "*shape"]:
-    u = torch.rand(means.shape, generator=random, device=means.device, dtype=means.dtype)
-    return (u < means).to(means.dtype)
 
 
 class GSN(Rival):
@@ -82,7 +78,7 @@ class GSN(Rival):
     @torch.no_grad()
     def pixels(self, state: Float[Tensor, "chains state"], random: torch.Generator) -> Float[Tensor, "chains d"]:
         """Draw bits from E[x|h_1], without salt and pepper."""
-        return _bits(self.means(state, random), random)
+        return draw_bits(self.means(state, random), random)
 
     def _update(self, layers: list[Tensor], random: torch.Generator) -> tuple[list[Tensor], Tensor]:
         """Return the layers after one update, and the logits of x within it."""
@@ -90,7 +86,7 @@ class GSN(Rival):
         for index in range(1, len(layers), 2):
             layers[index] = self._hidden(layers, index, random)
         logits = self._input(layers, 0)
-        layers[0] = salt_and_pepper(_bits(logits.sigmoid(), random), self.config.corruption, random)
+        layers[0] = salt_and_pepper(draw_bits(logits.sigmoid(), random), self.config.corruption, random)
         for index in range(2, len(layers), 2):
             layers[index] = self._hidden(layers, index, random)
         return layers, logits

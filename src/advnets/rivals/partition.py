@@ -1,6 +1,5 @@
 """Log partition functions of restricted Boltzmann machines, and with them likelihoods of the nets made of these."""
 
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from advnets.errors import InputError
+from advnets.rivals.bits import draw_bits
 from advnets.rivals.dbn import DBN
 from advnets.rivals.rbm import RBM
 
@@ -43,7 +43,7 @@ def exact_log_partition(rbm: RBM) -> float:
             f"the smaller layer has {units} units, allowed: up to {_LARGEST}, to count their states; use annealed "
             "importance sampling"
         )
-    free_energy = functools.partial(_hidden_free_energy, rbm) if over_hidden else rbm.free_energy
+    free_energy = rbm.hidden_free_energy if over_hidden else rbm.free_energy
     terms = [(-free_energy(states).double()).logsumexp(0) for states in _states(units, rbm.weight)]
     return float(torch.stack(terms).logsumexp(0))
 
@@ -56,15 +56,6 @@ def _states(units: int, like: Tensor) -> Iterator[Tensor]:
         yield (numbers[:, None] // powers % 2).to(like.dtype)
 
 
-def _hidden_free_energy(rbm: RBM, h: Tensor) -> Tensor:
-    """−log of the sum, or integral, of exp(−E(v, h)) over v."""
-    total = h @ rbm.weight.T
-    if rbm.kind == "bernoulli":
-        return -(h @ rbm.hidden_bias) - softplus(total + rbm.visible_bias).sum(-1)
-    quadratic = (total.square() / 2 + total * rbm.visible_bias).sum(-1)
-    return -(h @ rbm.hidden_bias) - quadratic - total.shape[-1] / 2 * math.log(2 * math.pi)
-
-
 @torch.no_grad()
 def annealed_log_partition(
     rbm: RBM, random: torch.Generator, *, particles: int = 100, temperatures: int = 1000
@@ -75,7 +66,12 @@ def annealed_log_partition(
     its law is one of independent units, log Z_0 = H·log 2 + Σ_i log(1 + exp b_i), or H·log 2 + D/2·log 2π for real
     numbers. Each of `temperatures` steps adds F_β(v) − F_β′(v) to a particle's log-weight and moves it by one Gibbs
     step. Z is the mean weight times Z_0, unbiased; its logarithm is too small in expectation. In double precision.
+    Raises InputError for fewer than 2 particles or 1 temperature.
     """
+    if particles < 2 or temperatures < 1:
+        raise InputError(
+            f"particles is {particles} and temperatures {temperatures}, allowed: 2 or more, and 1 or more; set both so"
+        )
     annealed = _Annealed(rbm)
     v = annealed.independent(particles, random)
     log_weights = v.new_zeros(particles)
@@ -109,13 +105,13 @@ class _Annealed:
         return own - softplus(beta * (v @ self.weight + self.c)).sum(-1)
 
     def gibbs(self, v: Tensor, beta: float, random: torch.Generator) -> Tensor:
-        h = torch.bernoulli(torch.sigmoid(beta * (v @ self.weight + self.c)), generator=random)
+        h = draw_bits(torch.sigmoid(beta * (v @ self.weight + self.c)), random)
         return self._visible(beta * (h @ self.weight.T) + self.b, random)
 
     def _visible(self, total: Tensor, random: torch.Generator) -> Tensor:
         if self.gaussian:
             return total + torch.randn(total.shape, generator=random, device=total.device, dtype=total.dtype)
-        return torch.bernoulli(total.sigmoid(), generator=random)
+        return draw_bits(total.sigmoid(), random)
 
 
 @torch.no_grad()
@@ -131,30 +127,16 @@ def lower_bound(
     """Return a lower bound on log p(x) of a stack, in nats, `log_z` being that of its top machine.
 
     E_Q[log p(x | h_1) + … + log p(h_{L−1}) − log Q(h | x)] with Q the product of the layers' own upward laws, a mean
-    over `draws` (Salakhutdinov and Murray 2008); exact with one layer. Bits only, grey levels being means of them.
-    Raises InputError for real-valued visible units.
+    over `draws` (Salakhutdinov and Murray 2008). A layer adds log p(v | h) − log Q(h | v) = G(h) − F(v), the free
+    energies of its hidden and visible units. Exact with one layer. Grey levels are means of bits.
     """
-    if dbn.part(0).kind != "bernoulli":
-        raise InputError("the visible units are real numbers, allowed: bits; score the samples by Parzen windows")
     total = x.new_zeros(len(x), dtype=torch.float64)
     for _ in range(draws):
-        total += _bound(dbn, x, log_z, random)
+        below = x
+        for stage in range(dbn.stages - 1):
+            machine = dbn.part(stage)
+            h = machine.draw_hidden(below, random)
+            total += machine.hidden_free_energy(h).double() - machine.free_energy(below).double()
+            below = h
+        total += log_likelihood(dbn.top, below, log_z)
     return total / draws
-
-
-def _bound(dbn: DBN, x: Tensor, log_z: float, random: torch.Generator) -> Tensor:
-    """One draw of the terms of the bound."""
-    bound, below = x.new_zeros(len(x), dtype=torch.float64), x
-    for stage in range(dbn.stages - 1):
-        machine = dbn.part(stage)
-        up = below @ machine.weight + machine.hidden_bias
-        h = torch.bernoulli(up.sigmoid(), generator=random)
-        down = h @ machine.weight.T + machine.visible_bias
-        bound += _log_bits(below, down) - _log_bits(h, up)
-        below = h
-    return bound + log_likelihood(dbn.top, below, log_z)
-
-
-def _log_bits(bits: Tensor, logits: Tensor) -> Tensor:
-    """Log Π_i s(a_i)^x_i (1 − s(a_i))^(1 − x_i), in nats."""
-    return (bits * logits - softplus(logits)).sum(-1).double()

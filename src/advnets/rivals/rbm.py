@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from advnets.rivals.bits import draw_bits
+
 Kind = Literal["bernoulli", "gaussian"]
 
 _CLIP = 1e-2  # a mean grey level is kept this far from 0 and 1 before its log-odds are taken
@@ -55,6 +57,14 @@ class RBM(nn.Module):
         """Return F(v) = −log Σ_h exp(−E(v, h)), so that p(v) = exp(−F(v))/Z, in nats."""
         return self._visible_energy(v) - softplus(v @ self.weight + self.hidden_bias).sum(-1)
 
+    def hidden_free_energy(self, h: Float[Tensor, "batch hidden"]) -> Float[Tensor, " batch"]:
+        """Return G(h) = −log Σ_v exp(−E(v, h)), an integral for real numbers, so that p(h) = exp(−G(h))/Z, in nats."""
+        total = h @ self.weight.T
+        if self.kind == "bernoulli":
+            return -(h @ self.hidden_bias) - softplus(total + self.visible_bias).sum(-1)
+        squares = (total.square() / 2 + total * self.visible_bias).sum(-1)
+        return -(h @ self.hidden_bias) - squares - total.shape[-1] / 2 * math.log(2 * math.pi)
+
     def hidden(self, v: Float[Tensor, "batch size"]) -> Float[Tensor, "batch hidden"]:
         """Return p(h_j = 1 | v) = s(vᵀW + c)."""
         return torch.sigmoid(v @ self.weight + self.hidden_bias)
@@ -66,13 +76,13 @@ class RBM(nn.Module):
 
     def draw_hidden(self, v: Float[Tensor, "batch size"], random: torch.Generator) -> Float[Tensor, "batch hidden"]:
         """Draw h given v."""
-        return torch.bernoulli(self.hidden(v), generator=random)
+        return draw_bits(self.hidden(v), random)
 
     def draw_visible(self, h: Float[Tensor, "batch hidden"], random: torch.Generator) -> Float[Tensor, "batch size"]:
         """Draw v given h."""
         means = self.visible(h)
         if self.kind == "bernoulli":
-            return torch.bernoulli(means, generator=random)
+            return draw_bits(means, random)
         return means + torch.randn(means.shape, generator=random, device=means.device, dtype=means.dtype)
 
     @torch.no_grad()

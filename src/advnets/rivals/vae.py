@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from advnets.config import VAEConfig
 from advnets.errors import InputError
+from advnets.rivals.bits import draw_bits
 from advnets.rivals.rival import Rival
 
 _ROWS = 4096  # latents that go through the decoder at once
@@ -73,7 +74,7 @@ class VAE(Rival):
         """Draw x ∼ p(x | z)."""
         means = self.means(state, random)
         if self.log_variance is None:
-            return torch.bernoulli(means, generator=random)
+            return draw_bits(means, random)
         return means + (self.log_variance / 2).exp() * self._normal(tuple(means.shape), random)
 
     def posterior(
