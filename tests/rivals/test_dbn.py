@@ -64,9 +64,22 @@ def test_only_the_last_step_down_is_a_mean():
     assert all((hidden - row).abs().sum(1).min() < 1e-12 for row in means.unique(dim=0))
 
 
-def test_chains_begin_at_noise():
-    start = net(50).start(400, random())
-    assert set(start.unique().tolist()) == {0.0, 1.0} and abs(float(start.mean()) - 0.5) < 0.02
+@pytest.mark.parametrize("visible", ["bernoulli", "gaussian"])
+def test_chains_begin_at_hidden_units_of_pixels_around_the_mean(visible):
+    dbn = net(3, 2, visible=visible)
+    dbn.mean.copy_(torch.tensor([0.1, 0.5, 1.0]))
+    start = dbn.start(40_000, random())
+    pixels = states(3)
+    weights = torch.where(pixels == 1, dbn.mean, 1 - dbn.mean).prod(1)
+    if visible == "gaussian":
+        pixels = dbn.mean + torch.randn(40_000, 3, generator=random(4), dtype=torch.float64)
+        weights = torch.full((40_000,), 1 / 40_000, dtype=torch.float64)
+    h = states(3)
+    up = dbn.part(0).hidden(pixels)
+    law_of_h = weights @ torch.where(h[None] == 1, up[:, None], 1 - up[:, None]).prod(-1)
+    expected = law_of_h @ dbn.top.hidden(h)
+    torch.testing.assert_close(start.mean(0), expected.detach(), rtol=0, atol=0.015)
+    assert set(start.unique().tolist()) == {0.0, 1.0}
 
 
 def test_a_layer_learns_draws_of_the_hidden_units_below():

@@ -1,4 +1,4 @@
-"""Draws of bits that survive numbers that are none."""
+"""Draws of bits that survive numbers that are none, and the noise that chains begin at."""
 
 import torch
 from jaxtyping import Float
@@ -12,3 +12,8 @@ def draw_bits(means: Float[Tensor, "*shape"], random: torch.Generator) -> Float[
     """
     u = torch.rand(means.shape, generator=random, device=means.device, dtype=means.dtype)
     return (u < means).to(means.dtype)
+
+
+def independent_bits(mean: Float[Tensor, " size"], count: int, random: torch.Generator) -> Float[Tensor, "count size"]:
+    """Draw pixels that know nothing of each other, each 0 or 1 with the mean that training examples have there."""
+    return draw_bits(mean.expand(count, -1), random)

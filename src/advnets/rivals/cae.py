@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, linear
 
 from advnets.config import CAEConfig
-from advnets.rivals.bits import draw_bits
+from advnets.rivals.bits import draw_bits, independent_bits
 from advnets.rivals.rival import Rival
 
 _CLIP = 1e-3  # a mean grey level is kept this far from 0 and 1 before its log-odds are taken
@@ -79,6 +79,8 @@ class StackedCAE(Rival):
         super().__init__()
         sizes = [size, *config.hidden]
         self.config = config
+        self.mean: Tensor
+        self.register_buffer("mean", mean.clone())
         self.stages = len(config.hidden)
         self.layers = nn.ModuleList(ContractiveLayer(below, above, random) for below, above in pairwise(sizes))
         with torch.no_grad():
@@ -97,9 +99,14 @@ class StackedCAE(Rival):
 
     @torch.no_grad()
     def start(self, chains: int, random: torch.Generator) -> Float[Tensor, "chains below"]:
-        """Draw first states: independent numbers, uniform within 0 and 1."""
-        weight = self.part(self.stages - 1).weight
-        return torch.rand(chains, weight.shape[1], generator=random, device=weight.device, dtype=weight.dtype)
+        """Draw pixels independently with the mean of training examples, and encode them up to the top layer.
+
+        From uniform numbers the chain comes to a state that is no digit and stays there (docs/lab-log.md).
+        """
+        x = independent_bits(self.mean, chains, random)
+        for stage in range(self.stages - 1):
+            x = self.part(stage).encode(x)
+        return x
 
     @torch.no_grad()
     def move(self, state: Float[Tensor, "chains below"], random: torch.Generator) -> Float[Tensor, "chains below"]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from advnets.config import RBMConfig
+from advnets.rivals.bits import independent_bits
 from advnets.rivals.rbm import RBM
 from advnets.rivals.rival import Rival
 
@@ -27,6 +28,8 @@ class DBN(Rival):
     ) -> None:
         super().__init__()
         self.config = config
+        self.mean: Tensor
+        self.register_buffer("mean", mean.clone())
         self.stages = len(config.hidden)
         kept = chains if config.persistent else 0
         kinds = [config.visible, *["bernoulli"] * (self.stages - 1)]
@@ -55,9 +58,13 @@ class DBN(Rival):
 
     @torch.no_grad()
     def start(self, chains: int, random: torch.Generator) -> Float[Tensor, "chains hidden"]:
-        """Draw hidden units of the top machine as fair bits."""
-        like = self.top.hidden_bias
-        return torch.rand(chains, len(like), generator=random, device=like.device, dtype=like.dtype).round()
+        """Draw pixels independently around the mean of training examples, and hidden units up to the top from them."""
+        x = independent_bits(self.mean, chains, random)
+        if self.part(0).kind == "gaussian":
+            x = self.mean + torch.randn(x.shape, generator=random, device=x.device, dtype=x.dtype)
+        for stage in range(self.stages):
+            x = self.part(stage).draw_hidden(x, random)
+        return x
 
     @torch.no_grad()
     def move(self, state: Float[Tensor, "chains hidden"], random: torch.Generator) -> Float[Tensor, "chains hidden"]:

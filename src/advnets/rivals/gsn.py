@@ -9,7 +9,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from advnets.config import GSNConfig
 from advnets.nets.init import uniform_
-from advnets.rivals.bits import draw_bits
+from advnets.rivals.bits import draw_bits, independent_bits
 from advnets.rivals.rival import Rival
 
 
@@ -31,9 +31,11 @@ class GSN(Rival):
     """
 
     def __init__(self, config: GSNConfig, size: int, mean: Float[Tensor, " d"], random: torch.Generator) -> None:
-        """Start weights at U(±sqrt(6/(below + above))), biases at 0 whatever the mean of the data."""
+        """Start weights at U(±sqrt(6/(below + above))), biases at 0; chains begin at `mean`."""
         super().__init__()
         self.config = config
+        self.mean: Tensor
+        self.register_buffer("mean", mean.clone())
         self.sizes = [size, *config.hidden]
         self.weights = nn.ParameterList(torch.empty(below, above) for below, above in pairwise(self.sizes))
         self.biases = nn.ParameterList(torch.zeros(units) for units in self.sizes)
@@ -52,16 +54,16 @@ class GSN(Rival):
         """
         layers = [salt_and_pepper(x, self.config.corruption, random)]
         layers += [x.new_zeros(len(x), units) for units in self.sizes[1:]]
-        loss = x.new_zeros(())
+        loss: Tensor = x.new_zeros(())
         for _ in range(self.config.walkback):
             layers, logits = self._update(layers, random)
             loss = loss + binary_cross_entropy_with_logits(logits, x)
         return loss
 
     def start(self, chains: int, random: torch.Generator) -> Float[Tensor, "chains state"]:
-        """Draw x as fair bits, which is what salt and pepper of probability 1 leaves of any image; hidden layers 0."""
-        state: Tensor = self.biases[0].new_zeros(chains, sum(self.sizes))
-        state[:, : self.sizes[0]] = salt_and_pepper(state[:, : self.sizes[0]], 1.0, random)
+        """Draw x independently with the mean of training examples; hidden layers 0."""
+        state = self.biases[0].new_zeros(chains, sum(self.sizes))
+        state[:, : self.sizes[0]] = independent_bits(self.mean, chains, random)
         return state
 
     @torch.no_grad()

@@ -11,7 +11,7 @@ class Rival(nn.Module, ABC):
     """A model of vectors, trained in one or more greedy stages, that draws samples by a Markov chain.
 
     A state of the chain is one tensor whose first axis counts chains. Deterministic given `random`: nothing else is
-    drawn from. The chain begins at noise, never at data.
+    drawn from. A chain begins at noise, pixels that are drawn independently of each other, never at data.
     """
 
     stages: int = 1
