@@ -62,7 +62,7 @@ class GSN(Rival):
 
     def start(self, chains: int, random: torch.Generator) -> Float[Tensor, "chains state"]:
         """Draw x independently with the mean of training examples; hidden layers 0."""
-        state = self.biases[0].new_zeros(chains, sum(self.sizes))
+        state: Tensor = self.biases[0].new_zeros(chains, sum(self.sizes))
         state[:, : self.sizes[0]] = independent_bits(self.mean, chains, random)
         return state
 
