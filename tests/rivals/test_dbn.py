@@ -110,7 +110,7 @@ def test_first_pixels_biases_follow_the_mean():
 
 def test_chains_of_training_are_kept_where_they_are_persistent():
     assert all(layer.chains is None for layer in net(3, 2).layers)
-    assert [tuple(layer.chains.shape) for layer in net(3, 2, persistent=True).layers] == [(4, 3), (4, 3)]
+    assert [tuple(layer.chains.shape) for layer in net(3, 2, persistent="on").layers] == [(4, 3), (4, 3)]
 
 
 def test_numbers_that_are_none_are_no_error_so_that_training_can_say_so():

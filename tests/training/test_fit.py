@@ -20,8 +20,8 @@ TRAIN = TrainConfig(steps=12, batch_size=5, log_every=4, sample_every=6, checkpo
 CHAIN = ChainConfig(chains=7, burn_in=3, thinning=2)
 MODELS = {
     "rbm": {"rbm": RBMConfig((6,))},
-    "persistent": {"rbm": RBMConfig((6,), persistent=True, gibbs_steps=2)},
-    "dbn": {"rbm": RBMConfig((6, 4, 5), layer_steps=4, persistent=True)},
+    "persistent": {"rbm": RBMConfig((6,), persistent="on", gibbs_steps=2)},
+    "dbn": {"rbm": RBMConfig((6, 4, 5), layer_steps=4, persistent="on")},
     "cae": {"cae": CAEConfig((6, 4), layer_steps=7)},
     "gsn": {"gsn": GSNConfig((6, 4))},
     "vae": {"vae": VAEConfig((6,), latent=3), "train": dataclasses.replace(TRAIN, optimiser="adam")},

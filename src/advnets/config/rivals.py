@@ -16,7 +16,7 @@ class RBMConfig:
     """Steps of each layer below the top, which gets the rest of train.steps."""
     gibbs_steps: int = 1
     """Gibbs steps behind a gradient, the k of contrastive divergence."""
-    persistent: bool = False
+    persistent: Literal["on", "off"] = "off"
     """Go on with the chains of the step before (persistent contrastive divergence) instead of starting at the data."""
     weight_decay: float = 2e-4
     """Weight of half the squared norm of the weights in the loss."""

@@ -31,7 +31,7 @@ class DBN(Rival):
         self.mean: Tensor
         self.register_buffer("mean", mean.clone())
         self.stages = len(config.hidden)
-        kept = chains if config.persistent else 0
+        kept = chains if config.persistent == "on" else 0
         kinds = [config.visible, *["bernoulli"] * (self.stages - 1)]
         sizes = pairwise([size, *config.hidden])
         self.layers = nn.ModuleList(
