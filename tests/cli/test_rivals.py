@@ -80,6 +80,14 @@ def test_a_rival_is_shown_with_its_own_settings_alone(runs, capsys):
     assert not any(line.startswith(("rbm", "chain")) for line in capsys.readouterr().out.splitlines())
 
 
+def test_what_is_proposed_next_can_be_done(tmp_path, capsys):
+    assert (
+        main(["train", "rbm", "--data", "digits", *SMALL, *CHAIN, *MODELS["rbm"], "--out", str(tmp_path / "run")]) == 0
+    )
+    told = capsys.readouterr().out
+    assert "advnets sample" in told and "interpolate" not in told
+
+
 def test_rivals_are_in_the_lists(runs, capsys):
     rows = {row["recipe"]: row for row in answer(capsys, "runs", "list", "--dir", str(runs))["runs"]}
     assert set(rows) == set(MODELS)

@@ -166,13 +166,13 @@ def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int,
             print(f"stopped at step {outcome.step}, checkpoint written; to go on: {_resume_command(target)}", file=out)
             return interrupted
     folder = plain(shlex.quote(str(target.path)))
+    lines = "" if config.rival else f"           advnets interpolate {folder}\n"
     print(
         f"finished at step {outcome.step} after {outcome.seconds:.1f} s{_judged(outcome)}\n"
         f"  run      {plain(str(target.path))}\n"
         f"  samples  {plain(str(target.path / 'samples.png'))}\n"
         f"  next     advnets sample {folder} --n 64\n"
-        f"           advnets interpolate {folder}\n"
-        f"           {_resume_command(target)} --steps {2 * outcome.step}",
+        f"{lines}           {_resume_command(target)} --steps {2 * outcome.step}",
         file=out,
     )
     return BAD_ANSWER if outcome.stopped else DONE
