@@ -115,6 +115,11 @@ def _changes(log: Log) -> str:
     return " ".join(f"{step}:{name}" for step, name in said[:12])
 
 
+def _chosen(options: argparse.Namespace, recipe: str, seed: int) -> bool:
+    """Whether --recipes and --seeds name a run."""
+    return (not options.recipes or recipe in options.recipes) and (not options.seeds or seed in options.seeds)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("logs", type=Path, nargs="+")
@@ -125,12 +130,7 @@ def main() -> None:
     parser.add_argument("--pack", type=Path)
     parser.add_argument("--verbose", action="store_true", help="print the verdicts of every run")
     options = parser.parse_args()
-    runs = [
-        log
-        for source in options.logs
-        for log in logs(source)
-        if (not options.recipes or log.recipe in options.recipes) and (not options.seeds or log.seed in options.seeds)
-    ]
+    runs = [log for source in options.logs for log in logs(source) if _chosen(options, log.recipe, log.seed)]
     found = [
         {"recipe": log.recipe, "case": log.case, "seed": log.seed, "kind": log.kind, **scored(log)} for log in runs
     ]
@@ -149,8 +149,10 @@ def main() -> None:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.pack:
         pack(runs, options.pack)
-    if options.check and json.loads(options.check.read_text()) != found:
-        sys.exit(f"{options.check} says something else; write it anew with --json")
+    if options.check:
+        record = [one for one in json.loads(options.check.read_text()) if _chosen(options, one["recipe"], one["seed"])]
+        if record != found:
+            sys.exit(f"{options.check} says something else; write it anew with --json")
 
 
 if __name__ == "__main__":

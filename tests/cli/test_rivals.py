@@ -42,14 +42,14 @@ def refusal(capsys, *words: str) -> str:
     return printed.err
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["dbn", "vae"])
 def test_a_rival_is_sampled_and_scored_as_a_generator_is(runs, tmp_path, capsys, name):
     file = tmp_path / "samples.npz"
     told = answer(capsys, "sample", str(runs / name), "--n", "30", "--seed", "3", "--out", str(file))
     assert (told["step"], told["weights"], told["shape"]) == (40, "model", [30, 8, 8])
     assert np.load(file)["samples"].shape == (30, 8, 8)
-    scored = answer(capsys, "evaluate", str(runs / name), "--metrics", "parzen", "--samples", "200", "--redraws", "1")
-    assert np.isfinite(scored["parzen"]["nats"]) and scored["parzen"]["centres"] == 200
+    scored = answer(capsys, "evaluate", str(runs / name), "--metrics", "parzen", "--samples", "100", "--redraws", "1")
+    assert np.isfinite(scored["parzen"]["nats"]) and scored["parzen"]["centres"] == 100
     assert scored["subject"]["chain"] == {
         "chains": 20,
         "burn_in": 5,
@@ -59,7 +59,7 @@ def test_a_rival_is_sampled_and_scored_as_a_generator_is(runs, tmp_path, capsys,
     }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["dbn"])
 def test_a_rival_goes_on(runs, tmp_path, capsys, name):
     out = str(tmp_path / "run")
     words = ["train", name, "--data", "digits", *SMALL, *CHAIN, *MODELS[name], "--out", out]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from advnets import AdversarialNets, recipes
-from advnets.config import Config
+from advnets.config import ChainConfig, Config, RBMConfig
 from advnets.data import DataSet, load
 from advnets.evaluation import features
 from advnets.runs import Run
@@ -55,6 +55,27 @@ def run() -> Path:
     return folder
 
 
+RIVAL = ("state.json", "model", "model-optimiser", "game")
+
+
+def rival_config() -> Config:
+    """Settings of a small belief net, whose second layer has begun at STEP."""
+    small = RBMConfig((3, 2), layer_steps=2, persistent="on")
+    train = dataclasses.replace(config().train, batch_size=3)
+    chain = ChainConfig(chains=4, burn_in=1, thinning=1)
+    return Config("dbn", data=config().data, train=train, rbm=small, chain=chain)
+
+
+@functools.cache
+def rival() -> Path:
+    """The folder of a finished run of STEP steps of a rival on digits."""
+    folder = Path(tempfile.mkdtemp(prefix="hostile-")) / "rival"
+    train(rival_config(), digits(), Run(folder))
+    shutil.rmtree(folder / "samples")
+    (folder / "samples.png").unlink()
+    return folder
+
+
 @functools.cache
 def estimator() -> Path:
     """The folder that an estimator of 2x2 images wrote."""
@@ -89,5 +110,5 @@ def contents(folder: Path) -> dict[str, bytes]:
 def warm_up() -> None:
     """Make all of it, outside of what is measured."""
     digits(), points()
-    for make in (run, estimator, classifier):
+    for make in (run, rival, estimator, classifier):
         contents(make())

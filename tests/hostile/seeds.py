@@ -31,6 +31,7 @@ def of(target: str) -> list[bytes]:
         "image": image,
         "weights": weights,
         "checkpoint": checkpoint,
+        "rival": rival,
         "config": config,
         "log": log,
         "samples": samples,
@@ -206,6 +207,16 @@ def checkpoint() -> list[bytes]:
     sums = (step / "SHA256SUMS").read_bytes()
     outside = (b"../" + b"../" * 9 + b"etc/passwd", b"..", b".", b"", b"/dev/zero", b"a\x00b", b"nowhere", b"\xff")
     return [*found, *(join(*[b""] * 7, text) for text in (sums, *(b"00  " + name + b"\n" for name in outside)))]
+
+
+def rival() -> list[bytes]:
+    """Every file of the checkpoint of a rival by itself, and all."""
+    step = base.rival() / "checkpoints" / f"step-{base.STEP}"
+    state = (step / "state.json").read_bytes()
+    tensors = [loose_tensors((step / f"{name}.safetensors").read_bytes()) for name in base.RIVAL[1:]]
+    early = json.dumps({**json.loads(state), "step": 1}).encode()
+    alone = [join(*[b""] * index, one) for index, one in enumerate(tensors, 1)]
+    return [join(state), join(early), *alone, join(state, *tensors)]
 
 
 def config() -> list[bytes]:

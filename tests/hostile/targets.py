@@ -158,6 +158,20 @@ def checkpoint(data: bytes, folder: Path) -> None:
     train(dataclasses.replace(base.config(), train=more), base.digits(), Run(target), resume=True)
 
 
+def rival(data: bytes, folder: Path) -> None:
+    """A run of a rival: drawn from, and gone on with, with right checksums."""
+    parts = split(data, len(base.RIVAL))
+    target = _copied(base.rival(), folder / "run")
+    step = target / "checkpoints" / f"step-{base.STEP}"
+    names = [name if "." in name else f"{name}.safetensors" for name in base.RIVAL]
+    _replace(step, dict(zip(names, parts, strict=True)))
+    formats.checksums(step)
+    with contextlib.suppress(InputError):
+        load_sampler(Run(target)).draw(2)
+    more = dataclasses.replace(base.rival_config().train, steps=base.STEP + 1)
+    train(dataclasses.replace(base.rival_config(), train=more), base.digits(), Run(target), resume=True)
+
+
 def config(data: bytes, folder: Path) -> None:
     """config.json of a run, by every command that opens a run without training."""
     _replace(_copied(base.run(), folder / "run"), {"config.json": data})
@@ -274,5 +288,5 @@ def _replace(folder: Path, contents: dict[str, bytes]) -> None:
 
 TARGETS = {
     one.__name__: one
-    for one in (idx, cifar, mat, arrays, image, weights, checkpoint, config, log, samples, estimator, names)
+    for one in (idx, cifar, mat, arrays, image, weights, checkpoint, rival, config, log, samples, estimator, names)
 }

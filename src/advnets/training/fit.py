@@ -232,6 +232,8 @@ def _resume(fit: Fit, run: Run) -> None:
         raise misfit(folder / "state.json")
     load_net(fit.model, folder / "model.safetensors")
     fit.step, fit.stage, fit.summed = counts["step"], counts["stage"] - 1, counts["summed"]
+    if fit.stage_step < 0:  # of a layer that is not due yet
+        raise misfit(folder / "state.json")
     fit.player = _player(fit.model, fit.config, fit.stage)
     checkpoint.load_optimiser(fit.player.optimiser, fit.player.net, folder / "model-optimiser.safetensors")
     rest = read_tensors(folder / "game.safetensors")
