@@ -111,6 +111,7 @@ def test_a_rival_cites_its_own_paper_and_no_maxout(runs, capsys, name, key):
         (["train", "rbm", "--vae.latent", "2"], "--vae.latent does not fit the recipe rbm"),
         (["train", "digits", "--rbm.hidden", "2"], "--rbm.hidden does not fit the recipe digits"),
         (["train", "dbn", "--steps", "100"], "--train.steps is 100 and the layers below the top take 50000"),
+        (["train", "rbm", "--chain.burn_in", "2000000"], "--chain.burn_in is 2000000, allowed: 0 to 1000000"),
         (["train", "gsn", "--gsn.corruption", "2"], "--gsn.corruption is 2.0, allowed: 0 to 1"),
         (["train", "rbm", "--data", "gaussian"], "the model has units within 0 and 1 and the data reach from"),
     ],

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 
+from advnets import checksums
 from advnets.config import CAEConfig, ChainConfig, Config, GSNConfig, RBMConfig, TrainConfig, VAEConfig
 from advnets.errors import InputError
 from advnets.runs import Run
@@ -132,14 +133,23 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     train(rival("dbn"), data(), other)
     folder = run.checkpoint(12)
     (folder / "model.safetensors").write_bytes((other.checkpoint(12) / "model.safetensors").read_bytes())
-    from advnets import checksums
-
     (folder / "SHA256SUMS").unlink()
     checksums.write(folder)
     with pytest.raises(InputError, match=r"holds weights of another net than config\.json describes"):
         load_sampler(run)
     with pytest.raises(InputError, match=r"holds weights of another net than config\.json describes"):
         train(rival("rbm", steps=16), data(), run, resume=True)
+
+
+def test_a_layer_that_is_not_due_yet_is_refused(tmp_path):
+    run = Run(tmp_path / "run")
+    train(rival("dbn"), data(), run)
+    file = run.checkpoint(12) / "state.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "step": 3}))
+    (file.parent / "SHA256SUMS").unlink()
+    checksums.write(file.parent)
+    with pytest.raises(InputError, match=r"state\.json holds weights of another net than config\.json describes"):
+        train(rival("dbn", steps=16), data(), run, resume=True)
 
 
 def test_another_seed_draws_other_weights():
