@@ -84,12 +84,12 @@ class Sampler:
     def from_latents(self, latents: Float[Tensor, "n latent"]) -> FloatArray:
         """Map latents to samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units.
 
-        Raises InputError for a rival, whose samples are states of a Markov chain.
+        Raises InputError for a rival, which is drawn from by its chain.
         """
         if isinstance(self.net, Rival):
             raise InputError(
-                f"a run of {self.config.recipe} draws by a Markov chain and has no z, allowed: runs of adversarial "
-                "nets; use advnets sample"
+                f"this is a run of {self.config.recipe}, and lines through z are drawn for adversarial nets alone, "
+                "allowed: a run of these; for samples use advnets sample"
             )
         return self.scaling.undo(generate(self.net, latents))
 

@@ -88,6 +88,12 @@ def test_what_is_proposed_next_can_be_done(tmp_path, capsys):
     assert "advnets sample" in told and "interpolate" not in told
 
 
+@pytest.mark.parametrize(("words", "shown"), [(["rbm"], True), ([], False)])
+def test_help_is_of_the_recipe_that_is_named(capsys, words, shown):
+    assert main(["train", *words, "--help"]) == 0
+    assert ("--rbm.hidden" in capsys.readouterr().out) == shown
+
+
 def test_rivals_are_in_the_lists(runs, capsys):
     rows = {row["recipe"]: row for row in answer(capsys, "runs", "list", "--dir", str(runs))["runs"]}
     assert set(rows) == set(MODELS)
@@ -124,7 +130,7 @@ def test_what_does_not_fit_is_one_clear_line(tmp_path, capsys, words, said):
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["interpolate"], "a run of rbm draws by a Markov chain and has no z"),
+        (["interpolate"], "this is a run of rbm, and lines through z are drawn for adversarial nets alone"),
         (["doctor"], "is a run of rbm, whose log has a loss and no signals"),
         (["sample", "--weights", "average"], "keeps no averaged weights, allowed: --weights raw"),
     ],

@@ -89,7 +89,9 @@ def test_samples_are_of_the_data_s_shape_and_follow_from_the_seed(tmp_path, name
     assert first.shape == (9, 1, 3, 3) and first.min() >= 0 and first.max() <= 1
     assert (first == again).all() and not (first == other).all()
     assert (sampler.draw(20, 1)[:7] == first[:7]).all(), "the first state of each chain"
-    with pytest.raises(InputError, match=r"draws by a Markov chain and has no z, allowed: runs of adversarial nets"):
+    with pytest.raises(
+        InputError, match=r"lines through z are drawn for adversarial nets alone, allowed: a run of these"
+    ):
         sampler.from_latents(torch.zeros(1, 3))
 
 

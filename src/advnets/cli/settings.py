@@ -55,7 +55,7 @@ class Arguments:
 
     RECIPE is a preset (see advnets recipes), or the path of a folder of images or of a .npy/.npz array, for which nets
     are sized from the data. --steps N, --mode M and --data D are short for --train.steps, --train.mode, --data.name.
-    The defaults below are those of the recipe digits.
+    The defaults below are those of RECIPE, digits if none is named; advnets train RECIPE --help shows another's.
     """
 
     recipe: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RECIPE]")] = None
@@ -95,7 +95,8 @@ def spelled_out(tokens: list[str]) -> list[str]:
 
 def read(tokens: list[str]) -> Arguments:
     """Read a command line before its recipe is known: only its own options count, and `data`."""
-    base = recipes.get("digits") if {"-h", "--help"} & set(tokens) else _WIDEST
+    named = next((token for token in tokens if token in recipes.RECIPES), "digits")
+    base = recipes.get(named) if {"-h", "--help"} & set(tokens) else _WIDEST
     return parse(Arguments, tokens, "train", _arguments(base))
 
 
