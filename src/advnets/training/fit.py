@@ -1,6 +1,5 @@
 """Training of a rival: one gradient after another, layer by layer where it is a stack."""
 
-import contextlib
 import json
 import math
 import time
@@ -21,9 +20,9 @@ from advnets.rivals.build import build_rival
 from advnets.rivals.rival import Rival
 from advnets.runs import Run
 from advnets.seeds import stream
-from advnets.training import checkpoint, schedules
+from advnets.training import checkpoint, schedules, session
 from advnets.training.batches import Batches
-from advnets.training.facts import check_data, differences, facts, note_elsewhere, threads
+from advnets.training.facts import differences, note_elsewhere
 from advnets.training.game import Player, new_optimiser
 from advnets.training.outcome import Outcome, Progress, check_device, dtype
 from advnets.training.processor import fast_products, keep_memory
@@ -61,12 +60,9 @@ def train(
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
     """Train a rival as `advnets.training.train` does adversarial nets; raises InputError likewise."""
-    started, before = time.perf_counter(), torch.get_num_threads()
-    torch.set_num_threads(threads(config, data.shape))
-    try:
+    started = time.perf_counter()
+    with session.threads_for(config, data):
         state, step = _train(config, data, run, resume, stop, report)
-    finally:
-        torch.set_num_threads(before)
     verdict = doctor.diverged() if state == "diverged" else None
     return Outcome(state, step, time.perf_counter() - started, verdict)
 
@@ -93,31 +89,21 @@ def _train(
     report: Callable[[Progress], None],
 ) -> tuple[str, int]:
     check_device(config)
-    torch.set_flush_denormal(True)
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
     _check_reach(config, data)
     x = torch.from_numpy(data.train.x).flatten(1)
     batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed)
-    if resume and (last := run.verified_checkpoint()):
-        check_data(run, data)
-        run.check_settings(config)
-        checkpoint.require_sizes(config, data.shape, last)
+    if resume:
+        session.require_fit(run, config, data)
     fit = new_fit(config, data, fabric.device)
     keep_memory(fit.model)
-    with run.locked() if resume else run.begun(config, facts(config, data, fabric.device)):
+    with session.opened(run, config, data, fabric.device, resume=resume):
         if resume:
-            check_data(run, data)
-            run.adopt(config)
             _resume(fit, run)
             note_elsewhere(run, fit.step, differences(run, config))
         run.write_status(fit.step, "running", None)
-        state = "interrupted"
-        try:
+        with session.interruptible(run, lambda: {"verdict": None}):
             state = _play(fit, batches, data, run, stop, report)
-        except BaseException:
-            with contextlib.suppress(InputError):  # the error under way, such as a full disk, is the one to show
-                run.write_status([0, *run.checkpoint_steps()][-1], state, None)
-            raise
         run.write_status(fit.step, state, "diverged" if state == "diverged" else None)
     return state, fit.step
 

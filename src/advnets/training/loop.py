@@ -1,6 +1,5 @@
 """Training from the first step to the last, over any number of interruptions."""
 
-import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -15,9 +14,9 @@ from advnets.config import Config, check
 from advnets.data.dataset import DataSet, FloatArray
 from advnets.errors import InputError
 from advnets.runs import Run
-from advnets.training import checkpoint, fit, schedules
+from advnets.training import checkpoint, fit, schedules, session
 from advnets.training.batches import Batches
-from advnets.training.facts import check_data, differences, facts, note_elsewhere, threads
+from advnets.training.facts import differences, note_elsewhere
 from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.outcome import Outcome, Progress, check_device, dtype
 from advnets.training.processor import fast_products, keep_memory
@@ -51,12 +50,8 @@ def train(
     if config.rival:
         return fit.train(config, data, run, resume=resume, stop=stop, report=report)
     started = time.perf_counter()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads(config, data.shape))
-    try:
+    with session.threads_for(config, data):
         state, step, watch = _train(config, data, run, resume, stop, report, _required(config, validate))
-    finally:
-        torch.set_num_threads(before)
     return Outcome(state, step, time.perf_counter() - started, watch.verdict, watch.stopped)
 
 
@@ -70,33 +65,23 @@ def _train(
     validate: Validate,
 ) -> tuple[str, int, Watch]:
     check_device(config)
-    torch.set_flush_denormal(True)  # denormals in the velocities of dead units more than halve the speed
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
     _check_reach(config, data)
     x = torch.from_numpy(data.train.x)
     mean = x.mean(0)
     batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed)
-    if resume and (last := run.verified_checkpoint()):
-        check_data(run, data)
-        run.check_settings(config)
-        checkpoint.require_sizes(config, data.shape, last)
+    if resume:
+        session.require_fit(run, config, data)
     game = new_game(config, data.shape, mean, fabric)
     keep_memory(game.generator.net, game.discriminator.net)
-    with run.locked() if resume else run.begun(config, facts(config, data, fabric.device)):
+    with session.opened(run, config, data, fabric.device, resume=resume):
         if resume:
-            check_data(run, data)
-            run.adopt(config)
             game = _resumed(game, run, data, mean, fabric)
             note_elsewhere(run, game.step, differences(run, config))
         watch = new_watch(run, config)
         run.write_status(game.step, "running", **watch.told())
-        state = "interrupted"
-        try:
+        with session.interruptible(run, watch.told):
             state = _play(game, batches, data, run, watch, stop, report, validate)
-        except BaseException:
-            with contextlib.suppress(InputError):  # the error under way, such as a full disk, is the one to show
-                run.write_status([0, *run.checkpoint_steps()][-1], state, **watch.told())
-            raise
         if state == "diverged":
             watch.verdict = doctor.diverged()
         run.write_status(game.step, state, **watch.told())
