@@ -19,6 +19,7 @@ from torch import Tensor
 
 from advnets.data import load
 from advnets.evaluation import ais
+from advnets.evaluation.observation import GaussianPixels
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 
@@ -56,8 +57,8 @@ def main() -> None:
     rows = []
     for sigma in options.sigma:
         start = time.perf_counter()
-        found = ais.annealed_importance_sampling(net, prior, x, sigma=sigma, **settings)
-        bounds = ais.bdmc(net, prior, sigma=sigma, examples=options.examples, **settings)
+        found = ais.annealed_importance_sampling(net, prior, x, observation=GaussianPixels(sigma), **settings)
+        bounds = ais.bdmc(net, prior, observation=GaussianPixels(sigma), examples=options.examples, **settings)
         seconds = time.perf_counter() - start
         size = sorted(found.effective_sample_sizes)[len(x) // 2]
         print(

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from advnets.evaluation import evaluate
+
 DIGITS = (load_digits().images / 16).astype(np.float32)
 
 
@@ -31,6 +33,18 @@ def test_a_run_is_scored_by_the_contract_s_keys(advnets, trained):
     assert result["subject"] == {"run": "run", "recipe": "digits", "seed": 0, "step": 20, "weights": "average"}
     assert json.loads((trained / "evaluation.json").read_text()) == result
     assert "NaN" not in done.out and "Infinity" not in done.out
+
+
+def test_a_generator_is_annealed_with_noise_of_the_parzen_bandwidth(advnets, trained, monkeypatch):
+    monkeypatch.setattr(evaluate, "_ANNEALING", {"steps": 5, "chains": 2, "leapfrog": 1})
+    done = advnets("evaluate run --json --samples 300 --redraws 0 --metrics parzen ais")
+    result = json.loads(done.out)
+    assert {*result["ais"]} == {
+        *("mean", "standard_error", "n", "acceptance", "median_effective_sample_size"),
+        *("gap_of_bounds", "bounds", "annealing"),
+    }
+    sigma = pytest.approx(result["parzen"]["bandwidth"])
+    assert result["ais"]["annealing"] == {"sigma": sigma, "steps": 5, "chains": 2, "leapfrog": 1, "seed": 0}
 
 
 def test_the_table_and_the_page_hold_every_measure(advnets, trained):

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from advnets.cli.main import main
+from advnets.evaluation import evaluate
 
 SMALL = ["--steps", "40", "--train.log_every", "10", "--train.sample_every", "40", "--train.checkpoint_every", "20"]
 CHAIN = ["--chain.chains", "20", "--chain.burn_in", "5", "--chain.thinning", "1"]
@@ -57,6 +59,49 @@ def test_a_rival_is_sampled_and_scored_as_a_generator_is(runs, tmp_path, capsys,
         "pixels": "means",
         "start": "noise",
     }
+
+
+@pytest.fixture
+def brief(monkeypatch) -> None:
+    """Annealing in seconds."""
+    monkeypatch.setattr(evaluate, "_ANNEALING", {"steps": 40, "chains": 4, "leapfrog": 3})
+
+
+def test_a_vae_is_annealed_with_pixels_of_its_own_beside_its_own_bounds(runs, capsys, brief):
+    found = answer(capsys, "evaluate", str(runs / "vae"), "--metrics", "ais", "--samples", "20")["ais"]
+    assert found.keys() >= {"mean", "standard_error", "n", "gap_of_bounds", "bounds", "median_effective_sample_size"}
+    assert (found["visible"], found["n"], found["elbo_draws"], found["importance_draws"]) == (
+        "bernoulli",
+        16,
+        1000,
+        5000,
+    )
+    assert found["annealing"] == {"steps": 40, "chains": 4, "leapfrog": 3, "seed": 0}
+    assert found["elbo"] < found["importance_bound"] < found["mean"] + 0.3
+    assert found["mean"] == pytest.approx(found["importance_bound"], abs=1.0), "examples and units are the same"
+    assert 0 < found["elbo_standard_error"] < 3 and 0 < found["importance_bound_standard_error"] < 3
+
+
+def test_a_vae_of_gaussian_pixels_is_annealed_with_its_own_variance(tmp_path, capsys, brief):
+    out = ["--out", str(tmp_path / "run")]
+    answer(
+        capsys, "train", "vae", "--data", "digits", *SMALL, *CHAIN, *MODELS["vae"], "--vae.visible", "gaussian", *out
+    )
+    found = answer(capsys, "evaluate", str(tmp_path / "run"), "--metrics", "ais", "--samples", "20")["ais"]
+    sigma = float(
+        load_file(tmp_path / "run/checkpoints/step-40/model.safetensors")["log_variance"].double().div(2).exp()
+    )
+    assert found["visible"] == "gaussian"
+    assert found["annealing"] == {"sigma": sigma, "steps": 40, "chains": 4, "leapfrog": 3, "seed": 0}
+    assert found["elbo"] < found["importance_bound"] < found["mean"] + 0.3
+    assert found["mean"] == pytest.approx(found["importance_bound"], abs=1.0), "examples and units are the same"
+
+
+@pytest.mark.parametrize("name", ["rbm", "dbn", "cae", "gsn"])
+def test_a_rival_without_a_decoder_is_not_annealed(runs, capsys, name):
+    found = answer(capsys, "evaluate", str(runs / name), "--metrics", "ais", "--samples", "20")["ais"]
+    said = f"annealed importance sampling over z needs a generator, and {name} has none"
+    assert found == {"not_measured": said}
 
 
 @pytest.mark.parametrize("name", ["dbn"])

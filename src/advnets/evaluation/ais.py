@@ -1,10 +1,11 @@
-"""Log-likelihood of decoders, p_σ(x) = E_z N(x; G(z), σ²I), by annealed importance sampling, and how far off it is.
+"""Log-likelihood of decoders, p(x) = E_z p(x | G(z)), by annealed importance sampling, and how far off it is.
 
-Latents are written z = z(u) with u ∼ N(0, I), exactly; chains walk in u from the prior to the posterior through
-f_β(u) ∝ N(u; 0, I)·N(x; G(z(u)), σ²I)^β, by Hamiltonian transitions that leave each f_β invariant, and collect
-log w = Σ_t (β_{t+1} − β_t)·log N(x; G(z(u_t)), σ²I). Then E[w] = p_σ(x), so that E[log w] is a lower bound (Neal 2001;
-Wu, Burda, Salakhutdinov, Grosse 2017). Chains from β = 1 to 0 that start at the u that made x have
-E[1/w] = 1/p_σ(x), and give an upper bound (bidirectional Monte Carlo: Grosse, Ghahramani, Adams 2015).
+p(x | G(z)) is an observation model: N(x; G(z), σ²I), or bits with the logits G(z). Latents are written z = z(u) with
+u ∼ N(0, I), exactly; chains walk in u from the prior to the posterior through f_β(u) ∝ N(u; 0, I)·p(x | G(z(u)))^β, by
+Hamiltonian transitions that leave each f_β invariant, and collect log w = Σ_t (β_{t+1} − β_t)·log p(x | G(z(u_t))).
+Then E[w] = p(x), so that E[log w] is a lower bound (Neal 2001; Wu, Burda, Salakhutdinov, Grosse 2017). Chains from
+β = 1 to 0 that start at the u that made x have E[1/w] = 1/p(x), and give an upper bound (bidirectional Monte Carlo:
+Grosse, Ghahramani, Adams 2015).
 
 Both need transitions that do not depend on the chain's own past. So the step sizes, and the β, of an example are chosen
 by pilot chains, which walk beside the others on random numbers of their own and do not enter the estimate: given the
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from advnets.config import NoiseConfig
 from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation.hamiltonian import Chains, Evaluate, transition
+from advnets.evaluation.observation import Observation
 from advnets.evaluation.progress import Report, silent
 from advnets.seeds import stream
 
@@ -44,8 +46,8 @@ _ROWS = 4096  # latents that go through the net at once
 class Annealing:
     """What the estimates depend on beside the net, its prior and the examples."""
 
-    sigma: float
-    """Standard deviation of the noise on the net's outputs, in their units."""
+    observation: Observation
+    """The law of x given the net's outputs."""
     steps: int
     """Steps of β from 0 to 1; more are better."""
     chains: int
@@ -56,8 +58,6 @@ class Annealing:
     """Seed of all random numbers."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma) and self.sigma > 0):
-            raise InputError(f"sigma is {self.sigma}, allowed is a finite number above 0; set sigma")
         for name in ("steps", "chains", "leapfrog"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, allowed is 1 or more; set {name}")
@@ -68,13 +68,13 @@ class DecoderLikelihood:
     """Log-likelihood of examples: a lower bound in expectation, as tight as `bdmc` says for the same settings."""
 
     mean: float
-    """Mean of log p_σ(x) over the examples, in nats; high is good."""
+    """Mean of log p(x) over the examples, in nats; high is good."""
     standard_error: float
     """Standard error of the mean over examples, in nats."""
     n: int
     """Number of examples."""
     log_likelihoods: tuple[float, ...]
-    """Estimate of log p_σ(x) for each example, in nats: log-mean-exp of log w over the chains."""
+    """Estimate of log p(x) for each example, in nats: log-mean-exp of log w over the chains."""
     effective_sample_sizes: tuple[float, ...]
     """(Σw)²/Σw² over the chains of each example: from 1, where one lucky chain decides, to the number of chains."""
     acceptance: float
@@ -116,24 +116,24 @@ def annealed_importance_sampling(
     prior: NoiseConfig,
     x: Examples,
     *,
-    sigma: float,
+    observation: Observation,
     steps: int,
     chains: int,
     leapfrog: int,
     seed: int,
     report: Report = silent,
 ) -> DecoderLikelihood:
-    """Estimate the log-likelihood of examples x (n, *shape) under p_σ(x) = E_z N(x; G(z), σ²I), in nats.
+    """Estimate the log-likelihood of examples x (n, *shape) under p(x) = E_z p(x | G(z)), in nats.
 
-    log p̂(x) = log (1/chains)·Σ w, with E[p̂] = p. `net` maps z (m, latent) to (m, *shape), in evaluation mode; x and σ
-    are in the units of its outputs. Takes (chains + 2)·(steps − 1)·leapfrog gradients an example; reports each step of
-    a block of examples. Raises InputError for settings or examples that make no sense, NotMeasurable for a net whose
-    outputs are not finite. Wu et al. 2017, section 3.
+    log p̂(x) = log (1/chains)·Σ w, with E[p̂] = p. `net` maps z (m, latent) to (m, *shape), in evaluation mode, and
+    `observation` says what its outputs say of x. Takes (chains + 2)·(steps − 1)·leapfrog gradients an example; reports
+    each step of a block of examples. Raises InputError for settings or examples that make no sense, NotMeasurable for
+    examples that have no density and for a net whose outputs are not finite. Wu et al. 2017, section 3.
     """
-    annealing = Annealing(sigma, steps, chains, leapfrog, seed)
+    annealing = Annealing(observation, steps, chains, leapfrog, seed)
     forward, _ = _walks(net, prior, x, None, annealing, report)
     estimates = _log_mean_exp(forward.log_weights)
-    mean, standard_error = _mean(estimates)
+    mean, standard_error = mean_over_examples(estimates)
     sizes = (2 * forward.log_weights.logsumexp(1) - (2 * forward.log_weights).logsumexp(1)).exp()
     return DecoderLikelihood(
         mean=mean,
@@ -150,7 +150,7 @@ def bdmc(
     net: nn.Module,
     prior: NoiseConfig,
     *,
-    sigma: float,
+    observation: Observation,
     examples: int,
     steps: int,
     chains: int,
@@ -160,17 +160,17 @@ def bdmc(
 ) -> Bounds:
     """Bound the mean log-likelihood of examples drawn from the model itself, from below and from above, in nats.
 
-    E[log-mean-exp log w] ≤ log p_σ(x) ≤ −E[log-mean-exp(−log w)], with forward chains on the left, and on the right
+    E[log-mean-exp log w] ≤ log p(x) ≤ −E[log-mean-exp(−log w)], with forward chains on the left, and on the right
     reverse chains from the z that made x. The gap bounds what `annealed_importance_sampling` misses with these settings
     on such examples. It says little about data that the model fits badly: look there for effective sample sizes near 1,
     and for estimates that still rise with `steps` or `leapfrog`. Conventions and errors are the same.
     Grosse, Ghahramani, Adams 2015; Wu et al. 2017, section 3.1.
     """
-    annealing = Annealing(sigma, steps, chains, leapfrog, seed)
-    ends, x = simulate(net, prior, examples, sigma=sigma, seed=seed)
+    annealing = Annealing(observation, steps, chains, leapfrog, seed)
+    ends, x = simulate(net, prior, examples, observation=observation, seed=seed)
     forward, reverse = _walks(net, prior, x, ends, annealing, report)
     lower, upper = _log_mean_exp(forward.log_weights), -_log_mean_exp(-reverse.log_weights)
-    (low, low_error), (high, high_error), (gap, gap_error) = map(_mean, (lower, upper, upper - lower))
+    (low, low_error), (high, high_error), (gap, gap_error) = map(mean_over_examples, (lower, upper, upper - lower))
     return Bounds(
         lower=low,
         lower_standard_error=low_error,
@@ -187,15 +187,15 @@ def bdmc(
 
 
 def simulate(
-    net: nn.Module, prior: NoiseConfig, count: int, *, sigma: float, seed: int
+    net: nn.Module, prior: NoiseConfig, count: int, *, observation: Observation, seed: int
 ) -> tuple[Float[Tensor, "count latent"], Examples]:
-    """Draw x = G(z(u)) + σ·ε with u and ε standard normal; return u (count, latent) and x (count, *shape)."""
+    """Draw x ∼ p(x | G(z(u))) with u standard normal; return u (count, latent) and x (count, *shape)."""
     device, dtype = _place(net)
     random = stream(seed, "simulate")
     with _evaluation_mode(net), torch.no_grad():
         u = torch.randn(count, prior.dimension, generator=random, dtype=dtype).to(device)
         outputs = torch.cat([net(to_latent(prior, rows)) for rows in u.split(_ROWS)])
-        x = outputs + sigma * torch.randn(outputs.shape, generator=random, dtype=dtype).to(device)
+        x = observation.draw(outputs, random)
     return u, x.cpu().numpy()
 
 
@@ -232,13 +232,13 @@ def _walks(
 ) -> tuple[_Weights, _Weights]:
     """Walk forward for all examples, in blocks, and back from `ends` where they are given."""
     with _evaluation_mode(net), torch.no_grad():
-        targets = _targets(net, prior, x)
+        targets = _targets(net, prior, x, annealing.observation)
         blocks = targets.split(max(1, _ROWS // (annealing.chains + _PILOTS)))
         tick = _ticker(report, len(blocks) * annealing.steps * (1 if ends is None else 2))
         forward, reverse, first = [], [], 0
         for index, block in enumerate(blocks):
             random = stream(annealing.seed, "ais", index, block.device)
-            evaluate = _evaluator(net, prior, block, annealing.sigma)
+            evaluate = _evaluator(net, prior, block, annealing.observation)
             u = torch.randn(
                 (len(block), annealing.chains + _PILOTS, prior.dimension),
                 generator=random,
@@ -251,8 +251,8 @@ def _walks(
                 u = ends[first : first + len(block), None].expand(-1, annealing.chains, -1)
                 reverse.append(_reverse(evaluate, u, plan, annealing.leapfrog, random, tick))
             first += len(block)
-    constant = -targets[0].numel() / 2 * math.log(2 * math.pi * annealing.sigma**2)
-    return _joined(forward, constant), _joined(reverse or forward, constant)
+    constants = annealing.observation.log_constant(targets).cpu()
+    return _joined(forward, constants), _joined(reverse or forward, constants)
 
 
 def _forward(
@@ -303,22 +303,25 @@ def _schedule(energies: Float64[Tensor, " examples"], steps: int) -> Float64[Ten
     return onset * ((1 + 1 / onset) ** times - 1)
 
 
-def _evaluator(net: nn.Module, prior: NoiseConfig, x: Float[Tensor, "examples *shape"], sigma: float) -> Evaluate:
-    """Return the function from u (examples, chains, latent) to chains that are there; squares are summed in float64."""
+def _evaluator(
+    net: nn.Module, prior: NoiseConfig, x: Float[Tensor, "examples *shape"], observation: Observation
+) -> Evaluate:
+    """Return the function from u (examples, chains, latent) to chains that are there."""
 
     def evaluate(u: Float[Tensor, "examples chains latent"]) -> Chains:
         with torch.enable_grad():
             u = u.detach().requires_grad_()
             outputs = net(to_latent(prior, u).flatten(0, 1)).unflatten(0, u.shape[:2])
-            residuals = (outputs - x[:, None]).flatten(2).double()
-            log_likelihood = -residuals.square().sum(2) / (2 * sigma**2)
+            log_likelihood = observation.log_kernel(outputs, x)
             (gradient,) = torch.autograd.grad(log_likelihood.sum(), u)
         return Chains(u.detach(), log_likelihood.detach(), gradient)
 
     return evaluate
 
 
-def _targets(net: nn.Module, prior: NoiseConfig, x: Examples) -> Float[Tensor, "examples *shape"]:
+def _targets(
+    net: nn.Module, prior: NoiseConfig, x: Examples, observation: Observation
+) -> Float[Tensor, "examples *shape"]:
     """Check examples against the net's outputs, and bring them to its device and number format."""
     device, dtype = _place(net)
     shape = tuple(net(torch.ones(2, prior.dimension, device=device, dtype=dtype)).shape[1:])
@@ -330,6 +333,7 @@ def _targets(net: nn.Module, prior: NoiseConfig, x: Examples) -> Float[Tensor, "
         raise InputError(f"x holds {len(x)} examples, allowed are 2 or more; a standard error needs them")
     if not np.isfinite(x).all():
         raise InputError("x holds numbers that are not finite, allowed are finite ones; remove those examples")
+    observation.check(x)
     return torch.from_numpy(np.array(x, order="C")).to(device, dtype)
 
 
@@ -356,14 +360,14 @@ def _ticker(report: Report, total: int) -> Callable[[], None]:
     return lambda: report(next(done), total)
 
 
-def _joined(parts: list[_Weights], constant: float) -> _Weights:
-    """Put blocks of examples together, and the constant of log N(x; G(z), σ²I) into their log-weights."""
+def _joined(parts: list[_Weights], constants: Float64[Tensor, " examples"]) -> _Weights:
+    """Put blocks of examples together, and what log p(x | G(z)) has beside its kernel into their log-weights."""
     log_weights, acceptances = (torch.cat(tensors).cpu() for tensors in zip(*parts, strict=True))
     if not torch.isfinite(log_weights).all():
         raise NotMeasurable(
             "the net's outputs are not finite for latents of its prior; a net that did not diverge has a likelihood"
         )
-    return _Weights(log_weights + constant, acceptances)
+    return _Weights(log_weights + constants[:, None], acceptances)
 
 
 def _mean_acceptance(accepted: list[Tensor], like: Tensor) -> Float64[Tensor, " examples"]:
@@ -375,6 +379,6 @@ def _log_mean_exp(log_weights: Float64[Tensor, "examples chains"]) -> Float64[Te
     return log_weights.logsumexp(1) - math.log(log_weights.shape[1])
 
 
-def _mean(values: Float64[Tensor, " examples"]) -> tuple[float, float]:
+def mean_over_examples(values: Float64[Tensor, " examples"]) -> tuple[float, float]:
     """Mean and standard error."""
     return float(values.mean()), float(values.std() / math.sqrt(len(values)))

@@ -6,8 +6,11 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from advnets.config import NoiseConfig
 from advnets.data import DataSet, toys
 from advnets.data.splits import shuffled
 from advnets.errors import InputError, NotMeasurable
@@ -16,12 +19,16 @@ from advnets.evaluation.features import FeatureNet, feature_net
 from advnets.evaluation.folds import Folds
 from advnets.evaluation.kept import kept
 from advnets.evaluation.likelihood import VALIDATION_POINTS, HeldOut, flat, likelihood, parzen
+from advnets.evaluation.observation import GaussianPixels, Observation, of_vae
 from advnets.evaluation.progress import Report, silent
 from advnets.evaluation.references import NAMES, references
 from advnets.evaluation.subjects import Subject
+from advnets.rivals.vae import VAE
 from advnets.sampling import draw_latents, generate
+from advnets.seeds import stream
 
 _EXAMPLES = 16
+_ELBO_DRAWS, _IMPORTANCE_DRAWS = 1000, 5000  # the second as Burda, Grosse and Salakhutdinov (2016)
 _ANNEALING: dict[str, Any] = {"steps": 500, "chains": 8, "leapfrog": 5}  # minutes for the paper's G on two cores
 
 VERSION = 1  # raised whenever any number below would come out different
@@ -214,26 +221,57 @@ def _duplicates(scene: Scene) -> dict[str, Any]:
 
 
 def _ais(scene: Scene) -> dict[str, Any]:
-    """Log-likelihood of test examples under G with noise of the Parzen bandwidth in the nets' units, and bounds."""
+    """Log-likelihood of test examples under a decoder, and bounds.
+
+    G has noise of the Parzen bandwidth in the nets' units, a variational autoencoder has pixels of its own.
+    """
     sampler = scene.subject.sampler
     if sampler is None:
         raise NotMeasurable("annealed importance sampling needs the generator itself, and these are samples of one")
+    x = scene.data.test.x[:_EXAMPLES]
+    if isinstance(sampler.net, VAE):
+        return _ais_of_vae(scene, sampler.net, flat(x))
     if sampler.config.rival:
         raise NotMeasurable(
             f"annealed importance sampling over z needs a generator, and {sampler.config.recipe} has none"
         )
-    net, prior, x = sampler.net, sampler.config.noise, scene.data.test.x[:_EXAMPLES]
+    net, prior = sampler.net, sampler.config.noise
     centres = generate(net, draw_latents(prior, len(scene.samples), scene.plan.seed))
     own_units = HeldOut(flat(scene.data.validation.x), flat(x))
-    settings = {"sigma": likelihood(centres, own_units, "fine").bandwidth, "seed": scene.plan.seed, **_ANNEALING}
+    return _annealed(scene, net, prior, x, GaussianPixels(likelihood(centres, own_units, "fine").bandwidth))
+
+
+def _ais_of_vae(scene: Scene, model: VAE, x: Rows) -> dict[str, Any]:
+    """Log-likelihood of rows x (n, d), and the bounds that the model's own q(z | x) gives, in nats.
+
+    Standard errors are over examples. Raises NotMeasurable for an encoder whose outputs are not finite.
+    """
+    result = _annealed(scene, model.decoder, NoiseConfig("gaussian", model.latent), x, of_vae(model))
+    rows, seed = torch.from_numpy(x).to(next(model.parameters())), scene.plan.seed
+    with torch.no_grad():
+        elbo = model.elbo(rows, stream(seed, "elbo", device=rows.device), _ELBO_DRAWS)
+        importance = model.importance_bound(rows, stream(seed, "importance", device=rows.device), _IMPORTANCE_DRAWS)
+    if not (torch.isfinite(elbo).all() and torch.isfinite(importance).all()):
+        raise NotMeasurable("the encoder's outputs are not finite; a model that did not diverge has bounds")
+    for name, values in (("elbo", elbo), ("importance_bound", importance)):
+        mean, error = ais.mean_over_examples(values.double().cpu())
+        result |= {name: mean, f"{name}_standard_error": error}
+    visible = "bernoulli" if model.log_variance is None else "gaussian"
+    return {**result, "elbo_draws": _ELBO_DRAWS, "importance_draws": _IMPORTANCE_DRAWS, "visible": visible}
+
+
+def _annealed(scene: Scene, net: nn.Module, prior: NoiseConfig, x: Rows, observation: Observation) -> dict[str, Any]:
+    """The estimate for x, and the bounds for as many examples that the decoder makes."""
+    settings = {"observation": observation, "seed": scene.plan.seed, **_ANNEALING}
     estimate = ais.annealed_importance_sampling(net, prior, x, **settings, report=scene.progress("ais"))
     bounds = ais.bdmc(net, prior, examples=_EXAMPLES, **settings, report=scene.progress("ais bounds"))
+    annealing = asdict(estimate.annealing)
     return {
         **_scalars(estimate),
         "median_effective_sample_size": float(np.median(estimate.effective_sample_sizes)),
         "gap_of_bounds": bounds.gap,
         "bounds": _scalars(bounds),
-        "annealing": asdict(estimate.annealing),
+        "annealing": {**annealing.pop("observation"), **annealing},
     }
 
 

@@ -37,7 +37,8 @@ MEANINGS: dict[str, str] = {
     "modes": "modes of the mixture that samples reach, and the share within 3 sd of one",
     "memorisation": "whether samples lie nearer to training data than held-out data do",
     "duplicates": "samples that are nearly the same as another one",
-    "ais": "log-likelihood under the generator itself with Gaussian noise, by annealed importance sampling",
+    "ais": "log-likelihood under the generator itself with Gaussian noise, or under a variational autoencoder beside "
+    "its own two bounds, by annealed importance sampling",
 }
 
 # What of a measure's result stands for it in one row.
