@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from advnets.reproduce import rivals as rival_rows
 from advnets.reproduce import table1 as adversarial
+from advnets.reproduce import table2 as families
 
 ROOT = Path(__file__).parents[1]
 QUALITIES = ("precision", "recall", "density", "coverage")
@@ -58,6 +60,15 @@ def theory() -> Iterator[list[str]]:
 
 def table1() -> Iterator[list[str]]:
     yield from map(list, adversarial.table(read("table1.json")))
+
+
+def rivals() -> Iterator[list[str]]:
+    found = read("rivals.json")
+    yield from map(list, rival_rows.table(found["rivals"], found["references"]))
+
+
+def table2() -> Iterator[list[str]]:
+    yield from map(list, families.table(read("table2.json")["columns"]))
 
 
 def nats() -> Iterator[list[str]]:
@@ -180,7 +191,9 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "laws": laws,
     "nats": nats,
     "quality": quality,
+    "rivals": rivals,
     "table1": table1,
+    "table2": table2,
     "theory": theory,
 }
 
@@ -188,12 +201,16 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
 def table(name: str) -> str:
     head, *rows = TABLES[name]()
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + (notes() if name == "table1" else "")
+    under = NOTES[name]() if name in NOTES else ()
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + "".join(f"\n{note}\n" for note in under)
 
 
-def notes() -> str:
-    """What belongs under Table 1, a paragraph each."""
-    return "".join(f"\n{note}\n" for note in adversarial.notes(read("table1.json")))
+NOTES: dict[str, Callable[[], Iterator[str]]] = {
+    "table1": lambda: adversarial.notes(read("table1.json")),
+    "rivals": lambda: rival_rows.notes(read("rivals.json")["references"]),
+    "table2": lambda: families.notes(read("table2.json")["small_machines"]),
+}
+"""What belongs under a table, a paragraph each."""
 
 
 def filled(text: str) -> str:

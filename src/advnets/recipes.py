@@ -199,7 +199,17 @@ RECIPES: dict[str, Recipe] = {
     ),
     "cae": Recipe(
         _rival(
-            "cae", dataclasses.replace(_CHAIN_TRAIN, momentum=0.0, final_momentum=0.0), ChainConfig(), cae=CAEConfig()
+            "cae",
+            dataclasses.replace(
+                _CHAIN_TRAIN,
+                steps=20_000,
+                optimiser="adam",
+                learning_rate=1e-3,
+                adam_betas=(0.9, 0.999),
+                decay_per_update=1.00023,  # to a tenth in 10,000 steps, a layer's
+            ),
+            ChainConfig(),
+            cae=CAEConfig(),
         ),
         "the stacked contractive autoencoder of Table 1, two layers",
         "121 ± 1.6 nats",
@@ -209,10 +219,13 @@ RECIPES: dict[str, Recipe] = {
             "gsn",
             dataclasses.replace(
                 _CHAIN_TRAIN,
-                learning_rate=0.125,
-                momentum=0.5,
-                final_momentum=0.5,
-                decay_per_update=0.995 ** (-1 / 500),
+                steps=8_000,
+                optimiser="adam",
+                learning_rate=1e-3,
+                adam_betas=(0.9, 0.999),
+                decay_per_update=1.00049,  # to a fiftieth in 8,000 steps: at a constant rate its chains lose the data
+                log_every=100,
+                checkpoint_every=500,
             ),
             ChainConfig(),
             gsn=GSNConfig(),

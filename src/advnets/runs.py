@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from advnets import checksums, disk, locks
-from advnets.config import FREE_ON_RESUME, Config, check, flatten, from_json, spell, to_json
+from advnets.config import FREE_ON_RESUME, Config, belongs, check, flatten, from_json, spell, to_json
 from advnets.disk import read_json as read_json
 from advnets.disk import reporting as reporting
 from advnets.disk import write_json as write_json
@@ -126,11 +126,12 @@ class Run:
         names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
         fixed = [name for name in names if name not in FREE_ON_RESUME]
         if fixed:
+            free = [name for name in FREE_ON_RESUME if belongs(config, name)]
             both = (
                 f"{name} is {spell(before.get(name))} in the run and {spell(after.get(name))} here" for name in fixed
             )
             raise InputError(
-                f"{', '.join(both)}, allowed to change on --resume: {', '.join(FREE_ON_RESUME)}; leave the rest out, "
+                f"{', '.join(both)}, allowed to change on --resume: {', '.join(free)}; leave the rest out, "
                 "or start a new run with another --out"
             )
 

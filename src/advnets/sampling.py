@@ -1,5 +1,6 @@
 """Samples from a net, or from a run folder, always in evaluation mode and from a seed."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from advnets.nets.build import build_generator
 from advnets.nets.files import load_net, require_size
 from advnets.parameters import parameter_counts
 from advnets.rivals import chains
-from advnets.rivals.build import build_rival
+from advnets.rivals.build import build_rival, lowest
 from advnets.rivals.rival import Rival
 from advnets.runs import Run, read_json
 from advnets.seeds import stream
@@ -80,6 +81,19 @@ class Sampler:
         if isinstance(self.net, Rival):
             return self.scaling.undo(run_chains(self.net, self.config, self.shape, count, seed))
         return self.from_latents(draw_latents(self.config.noise, count, seed))
+
+    def trajectories(self, chains: int, states: int, seed: int = 0, *, thinning: int = 1) -> FloatArray:
+        """Draw samples (chains, states, *shape), units as `draw`: what each chain shows, `thinning` steps apart.
+
+        A rival's chains begin at noise and burn in first, as in `draw`. Adversarial nets have no chain: their samples
+        are independent of each other.
+        """
+        count, sampler = chains * states, self
+        if isinstance(self.net, Rival):
+            chain = dataclasses.replace(self.config.chain or ChainConfig(), chains=chains, thinning=thinning)
+            sampler = dataclasses.replace(self, config=dataclasses.replace(self.config, chain=chain))
+        x = sampler.draw(count, seed)
+        return x.reshape(states, chains, *x.shape[1:]).swapaxes(0, 1)
 
     def from_latents(self, latents: Float[Tensor, "n latent"]) -> FloatArray:
         """Map latents to samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units.
@@ -142,6 +156,15 @@ def _load_rival(run: Run, config: Config, folder: Path, weights: Weights) -> Sam
     load_net(model, file)
     scaling = Scaling.from_json(run.read().get("data", {}).get("scaling"), shape)
     return Sampler(config, model, scaling, int(folder.name.removeprefix("step-")), "model", shape)
+
+
+def lowest_layers(sampler: Sampler, layers: int) -> Sampler:
+    """Return the sampler of a stack's lowest layers alone, as they were before those above were trained.
+
+    Raises InputError for a model that is no stack, or has fewer layers.
+    """
+    model, config = lowest(sampler.config, sampler.net, layers)
+    return dataclasses.replace(sampler, config=config, net=model)
 
 
 def picture(

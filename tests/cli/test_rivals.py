@@ -104,6 +104,27 @@ def test_a_rival_without_a_decoder_is_not_annealed(runs, capsys, name):
     assert found == {"not_measured": said}
 
 
+def test_chains_are_run_as_the_command_says(runs, tmp_path, capsys):
+    def drawn(*words: str) -> np.ndarray:
+        file = tmp_path / "samples.npy"
+        answer(capsys, "sample", str(runs / "rbm"), "--out", str(file), "--burn_in", "3", *words)
+        return np.load(file)
+
+    side_by_side = drawn("--n", "12", "--chains", "4", "--thinning", "1")
+    rows = drawn("--n", "12", "--chains", "4", "--consecutive")
+    assert np.array_equal(rows.reshape(4, 3, 8, 8).swapaxes(0, 1), side_by_side.reshape(3, 4, 8, 8))
+    assert np.mean(side_by_side % 1 == 0) < 0.5  # means, as the run has it
+    assert set(np.unique(drawn("--n", "12", "--pixels", "samples"))) == {0, 1}
+    thinned = drawn("--n", "8", "--chains", "4", "--thinning", "2", "--consecutive").reshape(4, 2, 8, 8)
+    assert np.array_equal(thinned[:, 1], rows.reshape(4, 3, 8, 8)[:, 2])
+
+
+def test_the_answer_tells_the_chain(runs, tmp_path, capsys):
+    words = ["sample", str(runs / "rbm"), "--out", str(tmp_path / "a.npy"), "--n", "16", "--consecutive"]
+    chain = answer(capsys, *words, "--pixels", "samples")["chain"]
+    assert chain == {"chains": 8, "burn_in": 5, "thinning": 1, "pixels": "samples", "start": "noise"}
+
+
 @pytest.mark.parametrize("name", ["dbn"])
 def test_a_rival_goes_on(runs, tmp_path, capsys, name):
     out = str(tmp_path / "run")
@@ -111,6 +132,17 @@ def test_a_rival_goes_on(runs, tmp_path, capsys, name):
     assert answer(capsys, *words)["steps"] == 40
     went_on = answer(capsys, "train", "--resume", "--out", out, "--steps", "60")
     assert (went_on["state"], went_on["steps"], went_on["verdict"]) == ("finished", 60, None)
+
+
+def test_how_samples_are_drawn_may_change_on_resume(runs, tmp_path, capsys):
+    out = str(tmp_path / "run")
+    words = ["train", "rbm", "--data", "digits", *SMALL, *CHAIN, *MODELS["rbm"], "--out", out]
+    assert answer(capsys, *words)["steps"] == 40
+    answer(capsys, "train", "--resume", "--out", out, "--chain.burn_in", "7", "--chain.pixels", "samples")
+    chain = answer(capsys, "sample", out, "--n", "4", "--out", str(tmp_path / "a.npy"))["chain"]
+    assert (chain["burn_in"], chain["pixels"], chain["chains"]) == (7, "samples", 20)
+    said = refusal(capsys, "train", "--resume", "--out", out, "--rbm.gibbs_steps", "2")
+    assert "allowed to change on --resume: train.steps" in said and "chain.burn_in" in said
 
 
 def test_a_rival_is_shown_with_its_own_settings_alone(runs, capsys):
@@ -161,7 +193,7 @@ def test_a_rival_cites_its_own_paper_and_no_maxout(runs, capsys, name, key):
         (["train", "rbm", "--train.k", "2"], "--train.k does not fit the recipe rbm"),
         (["train", "rbm", "--vae.latent", "2"], "--vae.latent does not fit the recipe rbm"),
         (["train", "digits", "--rbm.hidden", "2"], "--rbm.hidden does not fit the recipe digits"),
-        (["train", "dbn", "--steps", "100"], "--train.steps is 100 and the layers below the top take 50000"),
+        (["train", "dbn", "--steps", "100"], "--train.steps is 100 and the layers below the top take 25000"),
         (["train", "rbm", "--chain.burn_in", "2000000"], "--chain.burn_in is 2000000, allowed: 0 to 1000000"),
         (["train", "gsn", "--gsn.corruption", "2"], "--gsn.corruption is 2.0, allowed: 0 to 1"),
         (["train", "rbm", "--data", "gaussian"], "the model has units within 0 and 1 and the data reach from"),
@@ -178,6 +210,9 @@ def test_what_does_not_fit_is_one_clear_line(tmp_path, capsys, words, said):
         (["interpolate"], "this is a run of rbm, and lines through z are drawn for adversarial nets alone"),
         (["doctor"], "is a run of rbm, whose log has a loss and no signals"),
         (["sample", "--weights", "average"], "keeps no averaged weights, allowed: --weights raw"),
+        (["sample", "--chains", "0"], "--chains is 0, allowed: 1 to 10000; set --chains"),
+        (["sample", "--thinning", "0"], "--thinning is 0, allowed: 1 to 1000000; set --thinning"),
+        (["sample", "--n", "9", "--consecutive"], "--n is 9, allowed with --consecutive: a multiple of the 8 chains"),
     ],
 )
 def test_what_a_rival_has_not_is_one_clear_line(runs, capsys, command, said):

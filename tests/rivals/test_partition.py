@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from advnets.errors import InputError
-from advnets.rivals.partition import annealed_log_partition, exact_log_partition, log_likelihood, lower_bound
+from advnets.rivals.partition import (
+    annealed_log_partition,
+    exact_log_partition,
+    importance_bound,
+    log_likelihood,
+    lower_bound,
+)
 from rivals.machines import joint, log_z, machine, states
 from rivals.test_dbn import law, net
 
@@ -90,6 +96,15 @@ def test_the_bound_is_below_the_likelihood_by_the_divergence_of_the_upward_law()
     torch.testing.assert_close(log_p, law(dbn).log())
     bound = lower_bound(dbn, states(3), exact_log_partition(dbn.top), random(), draws=4000)
     torch.testing.assert_close(bound, log_p - divergence, rtol=0, atol=0.08)
+    assert divergence.max() > 0.3, "or the two would be told apart by nothing"
+
+
+def test_more_draws_take_the_bound_to_the_likelihood():
+    dbn = net(3, 2)
+    log_z, (divergence, log_p) = exact_log_partition(dbn.top), divergence_and_posterior(dbn)
+    one, many = (importance_bound(dbn, states(3), log_z, random(), draws) for draws in (1, 3_000))
+    torch.testing.assert_close(one, lower_bound(dbn, states(3), log_z, random(), draws=1))
+    torch.testing.assert_close(many, log_p, rtol=0, atol=0.08)
     assert divergence.max() > 0.3, "or the two would be told apart by nothing"
 
 

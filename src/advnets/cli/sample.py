@@ -1,5 +1,6 @@
 """`advnets sample`: samples of a run as a picture or as an array."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +10,7 @@ import tyro
 from advnets.cli.arguments import parse
 from advnets.cli.main import DONE
 from advnets.cli.output import emit, say, writing
+from advnets.config import to_json
 from advnets.errors import InputError
 from advnets.runs import Run
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST = {".png": 10_000, ".npz": 1_000_000, ".npy": 1_000_000}  # samples a file
 _SEEDS = 2**63
+_CHAIN = {"chains": (1, 10_000), "burn_in": (0, 10**6), "thinning": (1, 10**6)}
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,16 @@ class Arguments:
     """auto: the moving average where the run keeps one."""
     step: int | None = None
     """Step of an earlier checkpoint; the last one by default."""
+    chains: int | None = None
+    """Runs of rbm, dbn, cae and gsn, as the three below: chains side by side; by default as the run says."""
+    burn_in: int | None = None
+    """Steps of a chain before its first sample."""
+    thinning: int | None = None
+    """Steps between two samples of a chain."""
+    pixels: Literal["means", "samples"] | None = None
+    """means: the mean of each pixel given the hidden units; samples: a draw."""
+    consecutive: bool = False
+    """Chain after chain, each step by step: a row of the picture is a chain; 8 chains where --chains is not set."""
     json: bool = False
     """Print one JSON object on stdout."""
 
@@ -52,8 +65,9 @@ def run(tokens: list[str]) -> int:
 
     from advnets.sampling import load_sampler
 
-    sampler = load_sampler(Run(arguments.run), arguments.weights, arguments.step)
+    sampler = _with_chain(load_sampler(Run(arguments.run), arguments.weights, arguments.step), arguments)
     shape = _write(sampler, arguments, file)
+    chain = sampler.config.chain
     if arguments.json:
         emit(
             {
@@ -64,11 +78,38 @@ def run(tokens: list[str]) -> int:
                 "step": sampler.step,
                 "weights": sampler.weights,
                 "shape": shape,
+                **({"chain": {**to_json(chain), "start": "noise"}} if chain else {}),
             }
         )
     else:
-        say(f"{file}: {arguments.n} samples of step {sampler.step}, seed {arguments.seed}")
+        shown = f"; {chain.pixels} of pixels, {chain.chains} chains" if chain else ""
+        say(f"{file}: {arguments.n} samples of step {sampler.step}, seed {arguments.seed}{shown}")
     return DONE
+
+
+def _with_chain(sampler: "Sampler", arguments: Arguments) -> "Sampler":
+    """Let the command line say how chains are run; raises InputError for a net that has none."""
+    names = ("chains", "burn_in", "thinning", "pixels")
+    given = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    if sampler.config.chain is None:
+        if given or arguments.consecutive:
+            option = next(iter(given), "consecutive")
+            raise InputError(
+                f"--{option} is set and {arguments.run} holds {sampler.config.recipe}, whose samples are independent "
+                "draws, allowed: with runs of rbm, dbn, cae, gsn and vae; leave it out"
+            )
+        return sampler
+    if arguments.consecutive:
+        given = {"chains": min(8, arguments.n), "thinning": 1, **given}
+    for name in given.keys() - {"pixels"}:
+        in_range(f"--{name}", given[name], *_CHAIN[name])
+    if arguments.consecutive and arguments.n % given["chains"]:
+        raise InputError(
+            f"--n is {arguments.n}, allowed with --consecutive: a multiple of the {given['chains']} chains; set --n or "
+            "--chains"
+        )
+    chain = dataclasses.replace(sampler.config.chain, **given)
+    return dataclasses.replace(sampler, config=dataclasses.replace(sampler.config, chain=chain))
 
 
 def in_range(option: str, value: int, low: int, high: int) -> None:
@@ -84,12 +125,18 @@ def _write(sampler: "Sampler", arguments: Arguments, file: Path) -> list[int]:
     from advnets import pictures
     from advnets.sampling import picture
 
-    samples = sampler.draw(arguments.n, arguments.seed)
+    chain, states = sampler.config.chain, None
+    if chain and arguments.consecutive:
+        states = arguments.n // chain.chains
+        rows = sampler.trajectories(chain.chains, states, arguments.seed, thinning=chain.thinning)
+        samples = rows.reshape(arguments.n, *rows.shape[2:])
+    else:
+        samples = sampler.draw(arguments.n, arguments.seed)
     array = pictures.channels_last(samples)
     with writing(file) as stream:
         match file.suffix.lower():
             case ".png":
-                picture(samples, sampler.scaling).save(stream, format="PNG")
+                picture(samples, sampler.scaling, columns=states).save(stream, format="PNG")
             case ".npz":
                 np.savez_compressed(stream, samples=array, seed=arguments.seed, step=sampler.step)
             case ".npy":

@@ -90,7 +90,12 @@ def _size(config: DataConfig, data: DataSet | None) -> tuple[tuple[int, ...], in
 
 
 def _is_finished(config: Config, target: Run) -> bool:
-    return target.status().get("state") == "finished" and target.checkpoint_steps()[-1:] == [config.train.steps]
+    """Tell whether there is nothing to do: no step to make, and no setting to change."""
+    return (
+        config == target.config()
+        and target.status().get("state") == "finished"
+        and target.checkpoint_steps()[-1:] == [config.train.steps]
+    )
 
 
 def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:

@@ -9,7 +9,8 @@ from advnets.config.values import flatten, spell
 from advnets.errors import InputError
 
 _EVERY = ("train.sample_every", "train.checkpoint_every", "train.keep_every", "train.validate_every")
-FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "train.device")
+_DRAWING = ("chain.chains", "chain.burn_in", "chain.thinning", "chain.pixels")
+FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "train.device", *_DRAWING)
 _GAME = {
     *("noise", "generator", "discriminator", "second_stage"),
     *("train.mode", "train.k", "train.generator_steps", "train.minimax_weight", "train.non_saturating_weight"),

@@ -13,6 +13,8 @@ from advnets.training import Outcome, train
 Budget = Literal["quick", "full"]
 """quick: minutes on two cores; full: as long as the paper's experiment takes."""
 
+Models = Literal["all", "adversarial", "rivals"]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -25,6 +27,8 @@ class Plan:
     """How many seeds; None for as many as the budget has."""
     faces: Path | None = None
     """A file of faces in the layout of TFD, to stand in for it under a name of its own."""
+    models: Models = "all"
+    """Which models of a table."""
     load: Callable[[DataConfig], DataSet] = load
     """Reads a data set."""
     train: Callable[..., Outcome] = train
@@ -48,4 +52,6 @@ class Artefact:
     holds: bool = True
     """Whether everything came out as it has to."""
     notes: Sequence[str] = ()
-    """Lines to stand under the table."""
+    """Lines to stand under the tables."""
+    further: Sequence[Sequence[tuple[str, ...]]] = ()
+    """Tables that follow the first."""

@@ -48,7 +48,7 @@ def validation_curve(plan: Plan, run: Run, held_out: Sequence[HeldOut], steps: S
         point: Found = {"step": step, "fine": {}, "legacy": {}}
         for weights in weights_of(run):
             made = partial(_validation, run, weights, step, points)
-            for grid, nats in _remembered(run, f"validation {step} {weights}", made).items():
+            for grid, nats in remembered(run, f"validation {step} {weights}", made).items():
                 point[grid][weights] = nats
         curve.append(point)
         report(done, len(steps))
@@ -89,7 +89,7 @@ def tested(
         except NotMeasurable as reason:
             return {"not_measured": str(reason), "legacy": {"not_measured": str(reason)}}
 
-    found = _remembered(run, f"test {' '.join(map(str, steps))} {weights}", score)
+    found = remembered(run, f"test {' '.join(map(str, steps))} {weights}", score)
     return {"fine": {name: value for name, value in found.items() if name != "legacy"}, "legacy": found["legacy"]}
 
 
@@ -116,7 +116,7 @@ def _centres(run: Run, weights: Weights, step: int) -> NDArray[np.float32]:
     return flat(load_sampler(run, weights, step).draw(SAMPLES, run.config().seed))
 
 
-def _remembered(run: Run, key: str, make: Callable[[], Found]) -> Found:
+def remembered(run: Run, key: str, make: Callable[[], Found]) -> Found:
     """Return what RUN/curve.json holds under a key of this protocol, or make it and keep it there."""
     file, key = run.path / "curve.json", f"{key}, {SAMPLES} samples, protocol {PROTOCOL}"
     known: Found = read_json(file) if file.is_file() else {}

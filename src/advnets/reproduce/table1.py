@@ -1,4 +1,4 @@
-"""Table 1, the row of adversarial nets: trained here, chosen on validation data, scored by both bandwidth grids."""
+"""Table 1. The row of adversarial nets: trained here, chosen on validation data, scored by both bandwidth grids."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from advnets import recipes
 from advnets.config import Config
 from advnets.data import DataSet, find
 from advnets.evaluation.references import references
-from advnets.reproduce import growth
+from advnets.reproduce import growth, rivals
 from advnets.reproduce.artefact import Artefact, Budget, Plan
 from advnets.reproduce.curves import SAMPLES
 from advnets.reproduce.runs import KEEP_EVERY, DivergenceError, lasting, of_faces, trained
@@ -57,22 +57,38 @@ LENGTHS: dict[Budget, dict[str, Length]] = {
 
 
 def reproduce(plan: Plan) -> Artefact:
-    """Train, choose, score; the summary holds every seed's numbers, the curves and the reference rows."""
-    if plan.faces:
-        plan.load(of_faces(plan.faces).data)  # a file that cannot be read is refused before anything is trained
+    """Train, choose, score; the summary holds every seed's numbers, the curves, the rivals and the reference rows."""
     summary: Found = {"budget": plan.budget, "samples": SAMPLES, "paper": {}, "columns": {}}
     for name, (nats, error) in PAPER.items():
         summary["paper"][name] = {"nats": nats, "error": error}
+    tables: list[list[tuple[str, ...]]] = []
+    files: list[Path] = []
+    if plan.models != "rivals":
+        files = _adversarial(plan, summary)
+        tables.append(list(table(summary)))
+    under = list(notes(summary))
+    if plan.models != "adversarial":
+        summary["references"] = references(plan.load(recipes.get("dbn").data), SAMPLES, progress=plan.progress)
+        summary["rivals"] = rivals.rows(plan)
+        tables.append(list(rivals.table(summary["rivals"], summary["references"])))
+        under += rivals.notes(summary["references"])
+    holds = all(found["rows"] for found in summary["columns"].values() if "rows" in found)
+    return Artefact(tables[0], summary, files, holds=holds, notes=tuple(under), further=tables[1:])
+
+
+def _adversarial(plan: Plan, summary: Found) -> list[Path]:
+    """Add the columns of adversarial nets to the summary; return the picture that was drawn, if any."""
+    if plan.faces:
+        plan.load(of_faces(plan.faces).data)  # a file that cannot be read is refused before anything is trained
     for recipe in ("mnist", "mnist-best"):
         summary["columns"][recipe] = column(plan, recipes.get(recipe), LENGTHS[plan.budget][recipe])
     summary["columns"]["tfd"] = _faces(plan, None)
     if plan.faces:
         summary["columns"]["faces, not TFD"] = _faces(plan, plan.faces)
-    faithful, files = summary["columns"]["mnist"], []
+    faithful = summary["columns"]["mnist"]
     if any(fitted for grids in faithful["laws"].values() for fitted in grids.values()):
-        files = growth.draw(faithful, summary["paper"]["mnist"], plan.folder / "table1.png")
-    holds = all(found["rows"] for found in summary["columns"].values() if "rows" in found)
-    return Artefact(list(table(summary)), summary, files, holds=holds, notes=tuple(notes(summary)))
+        return growth.draw(faithful, summary["paper"]["mnist"], plan.folder / "table1.png")
+    return []
 
 
 def _faces(plan: Plan, file: Path | None) -> Found:

@@ -1,10 +1,13 @@
 """From a configuration to the rival that it describes."""
 
+import dataclasses
+
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from advnets.config import CAEConfig, Config, GSNConfig, RBMConfig, VAEConfig
+from advnets.errors import InputError
 from advnets.rivals.cae import StackedCAE
 from advnets.rivals.dbn import DBN
 from advnets.rivals.gsn import GSN
@@ -25,3 +28,26 @@ def build_rival(config: Config, size: int, mean: Float[Tensor, "size"], random: 
             return VAE(vae, size, mean, random)
         case None:
             raise ValueError("adversarial nets are no rival of themselves")
+
+
+def lowest(config: Config, model: nn.Module, layers: int) -> tuple[Rival, Config]:
+    """Return the model that the lowest layers of a stack are by themselves, and its configuration.
+
+    They are as they were when they had been trained, since those above leave them alone. Raises InputError for a model
+    that is no stack, or has fewer layers.
+    """
+    hidden = getattr(config.rbm or config.cae, "hidden", ())
+    if not isinstance(model, Rival) or not 1 <= layers <= len(hidden):
+        raise InputError(
+            f"layers is {layers} and the model is {config.recipe}, allowed: 1 up to the layers of a stack, dbn or cae; "
+            "leave it out"
+        )
+    lower = dataclasses.replace(
+        config,
+        rbm=config.rbm and dataclasses.replace(config.rbm, hidden=hidden[:layers]),
+        cae=config.cae and dataclasses.replace(config.cae, hidden=hidden[:layers]),
+    )
+    mean = model.get_buffer("mean")
+    alone = build_rival(lower, len(mean), mean, torch.Generator())
+    alone.load_state_dict({key: value for key, value in model.state_dict().items() if key in alone.state_dict()})
+    return alone, lower

@@ -130,13 +130,30 @@ def lower_bound(
     over `draws` (Salakhutdinov and Murray 2008). A layer adds log p(v | h) − log Q(h | v) = G(h) − F(v), the free
     energies of its hidden and visible units. Exact with one layer. Grey levels are means of bits.
     """
-    total = x.new_zeros(len(x), dtype=torch.float64)
+    return torch.stack([*_log_weights(dbn, x, log_z, random, draws)]).mean(0)
+
+
+@torch.no_grad()
+def importance_bound(
+    dbn: DBN, x: Float[Tensor, "batch d"], log_z: float, random: torch.Generator, draws: int = 20
+) -> Float[Tensor, " batch"]:
+    """Return log (1/draws)·Σ_k p(x, h^k)/Q(h^k | x), h^k ∼ Q, in nats: a bound between `lower_bound` and log p(x).
+
+    In expectation, and rising to log p(x) with `draws`; for bits x, and the same laws (Burda, Grosse and Salakhutdinov
+    2016, of variational autoencoders).
+    """
+    return torch.stack([*_log_weights(dbn, x, log_z, random, draws)]).logsumexp(0) - math.log(draws)
+
+
+def _log_weights(
+    dbn: DBN, x: Float[Tensor, "batch d"], log_z: float, random: torch.Generator, draws: int
+) -> Iterator[Float[Tensor, " batch"]]:
+    """Yield log p(x, h) − log Q(h | x), h ∼ Q(h | x), draw after draw."""
     for _ in range(draws):
-        below = x
+        below, total = x, x.new_zeros(len(x), dtype=torch.float64)
         for stage in range(dbn.stages - 1):
             machine = dbn.part(stage)
             h = machine.draw_hidden(below, random)
             total += machine.hidden_free_energy(h).double() - machine.free_energy(below).double()
             below = h
-        total += log_likelihood(dbn.top, below, log_z)
-    return total / draws
+        yield total + log_likelihood(dbn.top, below, log_z)

@@ -1,0 +1,48 @@
+"""Pictures of Table 2: what chains show step after step, and how fast they forget."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from advnets.reproduce import drawing
+from advnets.sampling import Sampler
+
+CHAINS, STATES = 3, 20
+_COLOURS = ("C0", "C1", "C2", "C4", "C3")
+
+
+def draw(samplers: Mapping[str, Sampler], mixed: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
+    """Write table2-chains.png and table2-autocorrelation.png."""
+    chains, correlations = folder / "table2-chains.png", folder / "table2-autocorrelation.png"
+    return [*drawing.save(consecutive(samplers), chains), *drawing.save(autocorrelations(mixed), correlations)]
+
+
+def consecutive(samplers: Mapping[str, Sampler]) -> Figure:
+    """Show 20 consecutive states, after burn-in, of three chains of every model; independent draws where none is."""
+    figure = Figure(figsize=(8, 1.75 * len(samplers)), layout="constrained")
+    rows = figure.subplots(len(samplers), 1, squeeze=False)[:, 0]
+    for axes, (name, sampler) in zip(rows, samplers.items(), strict=True):
+        x = sampler.trajectories(CHAINS, STATES, sampler.config.seed)
+        chain = sampler.config.rival is not None and sampler.config.vae is None
+        what = "consecutive means, a chain a row" if chain else "independent draws"
+        title = f"{name}, step {sampler.step:,}: {what}"
+        drawing.panel(axes, x.reshape(-1, *x.shape[2:]), STATES, title, stretch=False)
+    return figure
+
+
+def autocorrelations(mixed: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Plot the autocorrelation of pixels over the steps of the chains."""
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    for colour, (name, found) in zip(_COLOURS, mixed.items(), strict=False):
+        if rho := found.get("autocorrelation"):
+            axes.plot(range(1, len(rho)), rho[1:], color=colour, label=name, linewidth=1.5)
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_ylim(-0.1, 1.02)
+    axes.set_xlabel("steps apart")
+    axes.set_ylabel("autocorrelation of pixels")
+    axes.legend(fontsize=8, frameon=False)
+    return figure
