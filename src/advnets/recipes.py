@@ -202,11 +202,11 @@ RECIPES: dict[str, Recipe] = {
             "cae",
             dataclasses.replace(
                 _CHAIN_TRAIN,
-                steps=20_000,
+                steps=8_000,
                 optimiser="adam",
                 learning_rate=1e-3,
                 adam_betas=(0.9, 0.999),
-                decay_per_update=1.00023,  # to a tenth in 10,000 steps, a layer's
+                decay_per_update=1.00058,  # to a tenth in 4,000 steps, a layer's
             ),
             ChainConfig(),
             cae=CAEConfig(),

@@ -28,11 +28,11 @@ class CAEConfig:
 
     hidden: tuple[int, ...] = (1000, 1000)
     """Units of each layer, bottom first."""
-    layer_steps: int = 10_000
+    layer_steps: int = 4_000
     """Steps of each layer below the top, which gets the rest of train.steps."""
-    contraction: float = 1.0
+    contraction: float = 2.0
     """Weight of the squared norm of the encoder's Jacobian in the loss."""
-    sampling_noise: float = 0.5
+    sampling_noise: float = 0.6
     """Standard deviation of the noise that a chain adds to the code, along the Jacobian."""
 
 
