@@ -32,7 +32,7 @@ class CAEConfig:
     """Steps of each layer below the top, which gets the rest of train.steps."""
     contraction: float = 2.0
     """Weight of the squared norm of the encoder's Jacobian in the loss."""
-    sampling_noise: float = 0.6
+    sampling_noise: float = 1.0
     """Standard deviation of the noise that a chain adds to the code, along the Jacobian."""
 
 
