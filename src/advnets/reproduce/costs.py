@@ -30,7 +30,9 @@ class Cost:
 
     needs: str
     share: float
-    """Of the milliseconds of loss and gradient, the median of 15."""
+    """Of the milliseconds of loss and gradient."""
+    milliseconds: float
+    """These, the median of 15."""
 
 
 def training_cost(sampler: Sampler, data: DataSet) -> Cost:
@@ -49,20 +51,20 @@ def _of_rival(model: Rival, x: Tensor) -> Cost:
     match model:
         case VAE():
             part = _milliseconds(lambda: torch.cat(model.posterior(x)).sum().backward())
-            return Cost("inference: a pass through the encoder", part / whole)
+            return Cost("inference: a pass through the encoder", part / whole, whole)
         case DBN():
             for stage in range(top):
                 x = model.part(stage).draw_hidden(x, random).detach()
             steps = model.config.gibbs_steps
             part = _milliseconds(lambda: model.top.gibbs(x, steps, random))
-            return Cost(f"a Markov chain: {steps} Gibbs steps", part / whole)
+            return Cost(f"a Markov chain: {steps} Gibbs steps", part / whole, whole)
         case GSN():
             walkback, config = model.config.walkback, model.config
             model.config = dataclasses.replace(config, walkback=1)
             one = _milliseconds(lambda: model.loss(x, top, random).backward())
             model.config = config
-            return Cost(f"a Markov chain: {walkback - 1} walkback steps", 1 - one / whole)
-    return Cost("no chain and no inference; the penalty is in closed form", 0.0)
+            return Cost(f"a Markov chain: {walkback - 1} walkback steps", 1 - one / whole, whole)
+    return Cost("no chain and no inference; the penalty is in closed form", 0.0, whole)
 
 
 def _of_game(sampler: Sampler, config: Config, x: Tensor, data: DataSet) -> Cost:
@@ -85,7 +87,7 @@ def _of_game(sampler: Sampler, config: Config, x: Tensor, data: DataSet) -> Cost
     discriminator.train()
     spent = [_milliseconds(ascent), _milliseconds(descent)]
     generator.train(training)
-    return Cost("a second net: a step of D, kept in time with G", spent[0] / sum(spent))
+    return Cost("a second net: a step of D, kept in time with G", spent[0] / sum(spent), sum(spent))
 
 
 def _milliseconds(call: Callable[[], object]) -> float:

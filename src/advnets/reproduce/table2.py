@@ -1,6 +1,5 @@
 """Table 2: what each family of models finds hard, the paper's words beside measurements of ours on MNIST."""
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,6 @@ from advnets.config import ChainConfig, Config
 from advnets.data import DataSet
 from advnets.data.dataset import FloatArray
 from advnets.errors import NotMeasurable
-from advnets.evaluation.likelihood import HeldOut, both_grids, flat
 from advnets.evaluation.mixing import mixing
 from advnets.parameters import parameter_counts
 from advnets.reproduce import chains, explicit, rivals
@@ -104,6 +102,7 @@ def _config(plan: Plan, recipe: str) -> Config:
 
 def _measured(plan: Plan, family: Family, run: Run, sampler: Sampler, data: DataSet) -> Found:
     config, step = sampler.config, sampler.step
+    layers = max((line.layers for line in rivals.LINES if line.recipe == family.recipe), default=0)
     spent = minutes(run, step)
     cost = remembered(run, f"cost of step {step}", lambda: asdict(training_cost(sampler, data)))
     watch = _WATCHED[plan.budget] if has_chain(config) else _INDEPENDENT
@@ -117,12 +116,12 @@ def _measured(plan: Plan, family: Family, run: Run, sampler: Sampler, data: Data
         "step": step,
         "epochs": step * config.train.batch_size / len(data.train.x),
         "minutes": spent,
-        "milliseconds_per_step": None if spent is None else 60_000 * spent / step,
         "cost": cost,
         "burn_in": (config.chain or ChainConfig()).burn_in if has_chain(config) else 0,
         "chains": config.chain.chains if config.chain and has_chain(config) else None,
         "mixing": mixed,
-        "parzen": remembered(run, f"table2, step {step}", lambda: _parzen(plan, sampler, data)),
+        "seconds": rivals.sampling_seconds(run, sampler, layers),
+        "parzen": rivals.scored(plan, run, sampler, data, layers),
         "explicit": remembered(
             run, f"explicit, step {step}, {plan.budget}", lambda: explicit.likelihoods(sampler, data, plan.budget)
         ),
@@ -147,18 +146,6 @@ def trajectories(sampler: Sampler, count: int, steps: int) -> FloatArray:
     return x.reshape(count, steps, -1)
 
 
-def _parzen(plan: Plan, sampler: Sampler, data: DataSet) -> Found:
-    """Likelihood of the test data under so many means, and the seconds that drawing these took."""
-    before = time.perf_counter()
-    centres = flat(sampler.draw(SAMPLES, sampler.config.seed))
-    seconds = time.perf_counter() - before
-    report = plan.progress(f"parzen of {sampler.config.recipe}")
-    try:
-        return {**both_grids(centres, (HeldOut.of(data),), report=report), "seconds": seconds}
-    except NotMeasurable as reason:
-        return {"not_measured": str(reason), "seconds": seconds}
-
-
 def table(columns: Sequence[Found]) -> Iterator[tuple[str, ...]]:
     """Print the paper's words of each family, and under them what was measured."""
     yield ("", *(f"{one['family']}: {one['recipe']}" for one in columns))
@@ -175,7 +162,11 @@ def table(columns: Sequence[Found]) -> Iterator[tuple[str, ...]]:
 
 def _training(one: Found) -> str:
     timed = "not timed" if one["minutes"] is None else f"{one['minutes']:.0f} min"
-    return f"{one['cost']['needs']}, {one['cost']['share']:.0%} of a step; {timed}, {one['epochs']:.3g} epochs"
+    cost = one["cost"]
+    return (
+        f"{cost['needs']}, {cost['share']:.0%} of a step's {cost['milliseconds']:.0f} ms; {timed}, "
+        f"{one['epochs']:.3g} epochs"
+    )
 
 
 def _inference(one: Found) -> str:
@@ -184,7 +175,7 @@ def _inference(one: Found) -> str:
 
 
 def _sampling(one: Found) -> str:
-    cost, mixed = f"{one['parzen']['seconds']:.1f} s for {SAMPLES:,}", one["mixing"]
+    cost, mixed = f"{one['seconds']:.1f} s for {SAMPLES:,}", one["mixing"]
     if one["chains"] is None:
         return f"{cost}, independent (measured: {mixed['steps_per_sample']:.2f} draws a sample)"
     burn_in = f"{one['chains']} chains, {one['burn_in']:,} steps of burn-in"
