@@ -10,13 +10,27 @@ from advnets.reproduce import drawing
 from advnets.sampling import Sampler
 
 CHAINS, STATES = 3, 20
+SHOWN, COLUMNS = 64, 8
 _COLOURS = ("C0", "C1", "C2", "C4", "C3")
 
 
 def draw(samplers: Mapping[str, Sampler], mixed: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
-    """Write table2-chains.png and table2-autocorrelation.png."""
-    chains, correlations = folder / "table2-chains.png", folder / "table2-autocorrelation.png"
-    return [*drawing.save(consecutive(samplers), chains), *drawing.save(autocorrelations(mixed), correlations)]
+    """Write table2-samples.png, table2-chains.png and table2-autocorrelation.png."""
+    figures = {"samples": random(samplers), "chains": consecutive(samplers), "autocorrelation": autocorrelations(mixed)}
+    return [path for name, one in figures.items() for path in drawing.save(one, folder / f"table2-{name}.png")]
+
+
+def random(samplers: Mapping[str, Sampler]) -> Figure:
+    """Show 64 samples of every model, not picked: each from a chain of its own, at the end of its burn-in."""
+    columns = min(3, len(samplers))
+    rows = -(-len(samplers) // columns)
+    figure = Figure(figsize=(3.6 * columns, 3.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for one in axes:
+        one.set_axis_off()
+    for one, (name, sampler) in zip(axes, samplers.items(), strict=False):
+        drawing.panel(one, sampler.draw(SHOWN, sampler.config.seed), COLUMNS, name, stretch=False)
+    return figure
 
 
 def consecutive(samplers: Mapping[str, Sampler]) -> Figure:
