@@ -42,6 +42,7 @@ def made(tmp_path_factory):
         patch.setattr(explicit, "_ANNEALING", {"steps": 20, "chains": 2, "leapfrog": 2, "seed": 0})
         patch.setattr(explicit, "_TEMPERATURES", {"quick": 50})
         patch.setattr(explicit, "_SMALL_STEPS", 50)
+        patch.setattr(explicit, "_COUNTED", {"particles": 50, "temperatures": 100})
         patch.setattr(costs, "_REPEATS", 2)
         yield plan, table2.reproduce(plan)
 
@@ -106,7 +107,10 @@ def test_a_row_of_the_picture_is_one_chain_step_after_step(made):
     one = dataclasses.replace(sampler.config.chain, chains=3, thinning=1)
     drawn = dataclasses.replace(sampler, config=dataclasses.replace(sampler.config, chain=one)).draw(12, 0)
     assert np.array_equal(x, drawn.reshape(4, 3, *drawn.shape[1:]).swapaxes(0, 1))
+    shown = chains.random({"a name": sampler, "another": sampler})
+    assert [len(axes.images) for axes in shown.axes] == [1, 1]
     figure = chains.consecutive({"a name": sampler})
+    assert len(figure.axes[0].images) == 1
     assert figure.axes[0].get_title() == "a name, step 60: consecutive means, a chain a row"
 
 

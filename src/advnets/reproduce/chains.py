@@ -25,7 +25,7 @@ def random(samplers: Mapping[str, Sampler]) -> Figure:
     columns = min(3, len(samplers))
     rows = -(-len(samplers) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.9 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for one in axes:
         one.set_axis_off()
     for one, (name, sampler) in zip(axes, samplers.items(), strict=False):

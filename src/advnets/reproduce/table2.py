@@ -86,7 +86,7 @@ def reproduce(plan: Plan) -> Artefact:
         plan.say(f"measuring {run.path}")
         sampler = samplers[f"{family.name}: {family.recipe}"] = load_sampler(run)
         columns.append(_measured(plan, family, run, sampler, data))
-    small = remembered(runs["dbn"], "small machines", lambda: explicit.small_machines(data))
+    small = remembered(runs["dbn"], f"machines that are {explicit.SMALL}", lambda: explicit.small_machines(data))
     watched = {name: one["mixing"] for name, one in zip(samplers, columns, strict=True)}
     files = chains.draw(samplers, watched, plan.folder)
     summary = {"budget": plan.budget, "columns": columns, "small_machines": small}
