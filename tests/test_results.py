@@ -61,7 +61,7 @@ def test_tables_in_the_docs_are_made_from_the_results():
     done = subprocess.run([sys.executable, "results/tables.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}: run python results/tables.py"
     made = re.findall(r"<!-- table ([\w-]+) -->\n\n\|", (ROOT / "docs" / "reproduce.md").read_text())
-    assert made == ["theory", "figure1", "helvetica", "table1", "epochs", "laws", "best", "quality"]
+    assert made == ["theory", "figure1", "helvetica", "table1", "epochs", "laws", "best", "quality", "rivals", "table2"]
     assert re.findall(r"<!-- table ([\w-]+) -->\n\n\|", (ROOT / "README.md").read_text()) == ["nats"]
 
 

@@ -15,7 +15,7 @@ from advnets.reproduce.artefact import Plan
 from advnets.reproduce.runs import lasting
 from advnets.runs import Run
 from advnets.sampling import load_sampler, lowest_layers
-from advnets.training import train
+from advnets.training import Outcome, train
 
 CONFIG_OF = rivals.config_of
 CHAIN = ChainConfig(chains=20, burn_in=5, thinning=2)
@@ -118,6 +118,18 @@ def test_a_model_of_one_state_is_a_row_without_a_number(made, monkeypatch):
     rows = rivals.rows(plan, rivals.LINES[1:2])
     assert rows[0]["seeds"][0]["scores"]["means"]["not_measured"] == "all samples are alike"
     assert list(rivals.table(rows, {}))[1][2:4] == ("not measured", "not measured")
+
+
+def test_a_model_that_diverged_is_told_and_has_no_row(made, tmp_path):
+    def diverging(config, data, run, *, resume):
+        run.create(config, {})
+        run.write_status(7, "diverged", "diverged")
+        return Outcome("diverged", 7, 0.0)
+
+    said = []
+    rows = rivals.rows(Plan(tmp_path, train=diverging, say=said.append), rivals.LINES[1:2])
+    assert rows[0]["seeds"] == [] and said == [f"{tmp_path / 'runs' / 'dbn-seed0'} diverged, and is in no row"]
+    assert list(rivals.table(rows, {}))[1][:3] == ("deep belief net", "137.9 ± 2.1", "diverged")
 
 
 def test_quick_models_are_those_of_the_recipes_but_shorter():

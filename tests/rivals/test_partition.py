@@ -102,9 +102,9 @@ def test_the_bound_is_below_the_likelihood_by_the_divergence_of_the_upward_law()
 def test_more_draws_take_the_bound_to_the_likelihood():
     dbn = net(3, 2)
     log_z, (divergence, log_p) = exact_log_partition(dbn.top), divergence_and_posterior(dbn)
-    one, many = (importance_bound(dbn, states(3), log_z, random(), draws) for draws in (1, 3_000))
+    one, many = (importance_bound(dbn, states(3), log_z, random(), draws) for draws in (1, 20_000))
     torch.testing.assert_close(one, lower_bound(dbn, states(3), log_z, random(), draws=1))
-    torch.testing.assert_close(many, log_p, rtol=0, atol=0.08)
+    torch.testing.assert_close(many, log_p, rtol=0, atol=0.05)
     assert divergence.max() > 0.3, "or the two would be told apart by nothing"
 
 

@@ -17,7 +17,7 @@ from advnets.errors import NotMeasurable
 from advnets.evaluation.likelihood import HeldOut, both_grids, flat
 from advnets.reproduce.artefact import Budget, Plan
 from advnets.reproduce.curves import SAMPLES, minutes, remembered
-from advnets.reproduce.runs import lasting, trained
+from advnets.reproduce.runs import DivergenceError, lasting, trained
 from advnets.runs import Run
 from advnets.sampling import Sampler, load_sampler, lowest_layers
 
@@ -76,10 +76,19 @@ def rows(plan: Plan, lines: Sequence[Line] = LINES) -> list[Found]:
     """Train every model, and score it with means and with draws of pixels as centres; a row for each line."""
     found = []
     for line in lines:
-        seeds = [_seed(plan, line, config_of(line.recipe, plan.budget, seed)) for seed in range(plan.seeds or 1)]
+        seeds = [*_seeds(plan, line)]
         paper = None if line.nats is None else {"nats": line.nats, "error": line.error}
         found.append({"model": line.name, "recipe": line.recipe, "layers": line.layers, "paper": paper, "seeds": seeds})
     return found
+
+
+def _seeds(plan: Plan, line: Line) -> Iterator[Found]:
+    """Score seed after seed; one that diverged is told and left out."""
+    for seed in range(plan.seeds or 1):
+        try:
+            yield _seed(plan, line, config_of(line.recipe, plan.budget, seed))
+        except DivergenceError as diverged:
+            plan.say(f"{diverged.run.path} diverged, and is in no row")
 
 
 def _seed(plan: Plan, line: Line, config: Config) -> Found:
@@ -152,6 +161,9 @@ def table(found: Sequence[Found], references: Mapping[str, Found]) -> Iterator[t
 
 def _line(row: Found, pixels: str) -> tuple[str, ...]:
     seeds, paper = row["seeds"], row["paper"]
+    published = f"{paper['nats']:.1f} ± {paper['error']:.1f}" if paper and pixels == "means" else ""
+    if not seeds:
+        return (row["model"], published, "diverged", "", pixels, "", "")
     chain = seeds[0]["chain"]
     independent = chain["burn_in"] == 0
     how = (
@@ -162,10 +174,9 @@ def _line(row: Found, pixels: str) -> tuple[str, ...]:
     shown = "means given the hidden units" if pixels == "means" else "draws"
     timed = [one["minutes"] for one in seeds if one["minutes"] is not None]
     training = f"{np.mean(timed):.0f} min, {seeds[0]['epochs']:.3g} epochs" if timed else "not timed"
-    published = f"{paper['nats']:.1f} ± {paper['error']:.1f}" if paper else ""
     return (
         row["model"],
-        published if pixels == "means" else "",
+        published,
         _nats([one["scores"][pixels]["legacy"] for one in seeds]),
         _nats([one["scores"][pixels] for one in seeds]),
         f"{shown}; {how}",

@@ -73,6 +73,7 @@ def reproduce(plan: Plan) -> Artefact:
         tables.append(list(rivals.table(summary["rivals"], summary["references"])))
         under += rivals.notes(summary["references"])
     holds = all(found["rows"] for found in summary["columns"].values() if "rows" in found)
+    holds = holds and all(row["seeds"] for row in summary.get("rivals", ()))
     return Artefact(tables[0], summary, files, holds=holds, notes=tuple(under), further=tables[1:])
 
 
