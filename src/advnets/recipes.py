@@ -73,6 +73,8 @@ _CHAIN_TRAIN = TrainConfig(
     checkpoint_every=5000,
 )
 
+_ADAM_TRAIN = dataclasses.replace(_CHAIN_TRAIN, optimiser="adam", learning_rate=1e-3, adam_betas=(0.9, 0.999))
+
 
 def _rival(name: str, train: TrainConfig, chain: ChainConfig, **model: Any) -> Config:
     return Config(name, data=DataConfig("mnist"), train=train, chain=chain, **model)
@@ -201,11 +203,8 @@ RECIPES: dict[str, Recipe] = {
         _rival(
             "cae",
             dataclasses.replace(
-                _CHAIN_TRAIN,
+                _ADAM_TRAIN,
                 steps=8_000,
-                optimiser="adam",
-                learning_rate=1e-3,
-                adam_betas=(0.9, 0.999),
                 decay_per_update=1.00058,  # to a tenth in 4,000 steps, a layer's
             ),
             ChainConfig(),
@@ -218,11 +217,8 @@ RECIPES: dict[str, Recipe] = {
         _rival(
             "gsn",
             dataclasses.replace(
-                _CHAIN_TRAIN,
+                _ADAM_TRAIN,
                 steps=8_000,
-                optimiser="adam",
-                learning_rate=1e-3,
-                adam_betas=(0.9, 0.999),
                 decay_per_update=1.00049,  # to a fiftieth in 8,000 steps: at a constant rate its chains lose the data
                 log_every=100,
                 checkpoint_every=500,
@@ -236,9 +232,7 @@ RECIPES: dict[str, Recipe] = {
     "vae": Recipe(
         _rival(
             "vae",
-            dataclasses.replace(
-                _CHAIN_TRAIN, optimiser="adam", learning_rate=1e-3, adam_betas=(0.9, 0.999), decay_per_update=1.0
-            ),
+            dataclasses.replace(_ADAM_TRAIN, decay_per_update=1.0),
             ChainConfig(chains=1000, burn_in=0, thinning=1),
             vae=VAEConfig(),
         ),

@@ -82,17 +82,18 @@ class Sampler:
             return self.scaling.undo(run_chains(self.net, self.config, self.shape, count, seed))
         return self.from_latents(draw_latents(self.config.noise, count, seed))
 
+    def by(self, chain: ChainConfig) -> "Sampler":
+        """Return the sampler that draws by these chains; adversarial nets, which have none, draw as before."""
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, chain=chain))
+
     def trajectories(self, chains: int, states: int, seed: int = 0, *, thinning: int = 1) -> FloatArray:
         """Draw samples (chains, states, *shape), units as `draw`: what each chain shows, `thinning` steps apart.
 
         A rival's chains begin at noise and burn in first, as in `draw`. Adversarial nets have no chain: their samples
         are independent of each other.
         """
-        count, sampler = chains * states, self
-        if isinstance(self.net, Rival):
-            chain = dataclasses.replace(self.config.chain or ChainConfig(), chains=chains, thinning=thinning)
-            sampler = dataclasses.replace(self, config=dataclasses.replace(self.config, chain=chain))
-        x = sampler.draw(count, seed)
+        chain = dataclasses.replace(self.config.chain or ChainConfig(), chains=chains, thinning=thinning)
+        x = self.by(chain).draw(chains * states, seed)
         return x.reshape(states, chains, *x.shape[1:]).swapaxes(0, 1)
 
     def from_latents(self, latents: Float[Tensor, "n latent"]) -> FloatArray:

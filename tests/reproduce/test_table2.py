@@ -10,7 +10,7 @@ import torch
 
 from advnets import recipes
 from advnets.data import load
-from advnets.reproduce import chains, costs, curves, explicit, rivals, table2
+from advnets.reproduce import costs, curves, explicit, rivals, table2, table2_figures
 from advnets.reproduce.artefact import Plan
 from advnets.reproduce.runs import lasting
 from advnets.runs import Run
@@ -107,9 +107,9 @@ def test_a_row_of_the_picture_is_one_chain_step_after_step(made):
     one = dataclasses.replace(sampler.config.chain, chains=3, thinning=1)
     drawn = dataclasses.replace(sampler, config=dataclasses.replace(sampler.config, chain=one)).draw(12, 0)
     assert np.array_equal(x, drawn.reshape(4, 3, *drawn.shape[1:]).swapaxes(0, 1))
-    shown = chains.random({"a name": sampler, "another": sampler})
+    shown = table2_figures.random_samples({"a name": sampler, "another": sampler})
     assert [len(axes.images) for axes in shown.axes] == [1, 1]
-    figure = chains.consecutive({"a name": sampler})
+    figure = table2_figures.consecutive({"a name": sampler})
     assert len(figure.axes[0].images) == 1
     assert figure.axes[0].get_title() == "a name, step 60: consecutive means, a chain a row"
 

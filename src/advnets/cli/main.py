@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "doctor": "say in plain words how a run is doing, and what to do",
         "recipes": "list the presets: data, nets, parameters, the paper's numbers",
         "data": "list, describe and fetch data sets",
-        "reproduce": "the paper's theory, figures and table, computed anew",
+        "reproduce": "the paper's theory, figures and tables, computed anew",
         "runs": "list, show and compare runs",
         "cite": "print BibTeX for what a run used",
     }

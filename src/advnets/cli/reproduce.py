@@ -1,4 +1,4 @@
-"""`advnets reproduce`: the paper's theory, figures and table, computed anew."""
+"""`advnets reproduce`: the paper's theory, figures and tables, computed anew."""
 
 import contextlib
 import functools

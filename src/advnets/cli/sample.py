@@ -39,7 +39,7 @@ class Arguments:
     step: int | None = None
     """Step of an earlier checkpoint; the last one by default."""
     chains: int | None = None
-    """Runs of rbm, dbn, cae and gsn, as the three below: chains side by side; by default as the run says."""
+    """For rivals, as the four below: chains side by side. By default all are as the run says."""
     burn_in: int | None = None
     """Steps of a chain before its first sample."""
     thinning: int | None = None
@@ -82,7 +82,8 @@ def run(tokens: list[str]) -> int:
             }
         )
     else:
-        shown = f"; {chain.pixels} of pixels, {chain.chains} chains" if chain else ""
+        shown = f"; {chain.pixels} of pixels" if chain else ""
+        shown += f", {chain.chains} chains" if chain and sampler.config.has_chain else ""
         say(f"{file}: {arguments.n} samples of step {sampler.step}, seed {arguments.seed}{shown}")
     return DONE
 
@@ -96,20 +97,20 @@ def _with_chain(sampler: "Sampler", arguments: Arguments) -> "Sampler":
             option = next(iter(given), "consecutive")
             raise InputError(
                 f"--{option} is set and {arguments.run} holds {sampler.config.recipe}, whose samples are independent "
-                "draws, allowed: with runs of rbm, dbn, cae, gsn and vae; leave it out"
+                "draws, allowed: with runs of rivals (rbm, dbn, cae, gsn, vae); leave it out"
             )
         return sampler
     if arguments.consecutive:
         given = {"chains": min(8, arguments.n), "thinning": 1, **given}
-    for name in given.keys() - {"pixels"}:
-        in_range(f"--{name}", given[name], *_CHAIN[name])
+    for name, limits in _CHAIN.items():
+        if name in given:
+            in_range(f"--{name}", given[name], *limits)
     if arguments.consecutive and arguments.n % given["chains"]:
         raise InputError(
             f"--n is {arguments.n}, allowed with --consecutive: a multiple of the {given['chains']} chains; set --n or "
             "--chains"
         )
-    chain = dataclasses.replace(sampler.config.chain, **given)
-    return dataclasses.replace(sampler, config=dataclasses.replace(sampler.config, chain=chain))
+    return sampler.by(dataclasses.replace(sampler.config.chain, **given))
 
 
 def in_range(option: str, value: int, low: int, high: int) -> None:

@@ -230,6 +230,11 @@ class Config:
         return self.rbm or self.cae or self.gsn or self.vae
 
     @property
+    def has_chain(self) -> bool:
+        """Whether samples are states of a Markov chain, which has to forget where it began."""
+        return self.rival is not None and self.vae is None
+
+    @property
     def layer_steps(self) -> int | None:
         """Steps of each layer of a greedy stack below the top; None where all is trained at once."""
         return self.rival.layer_steps if isinstance(self.rival, RBMConfig | CAEConfig) else None

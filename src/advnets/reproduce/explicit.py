@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from advnets import recipes
@@ -12,7 +12,7 @@ from advnets.config import NoiseConfig, RBMConfig
 from advnets.data import DataSet
 from advnets.data.dataset import FloatArray
 from advnets.evaluation import observation
-from advnets.evaluation.ais import annealed_importance_sampling
+from advnets.evaluation.ais import annealed_importance_sampling, mean_over_examples
 from advnets.reproduce.artefact import Budget
 from advnets.rivals import partition
 from advnets.rivals.bits import draw_bits
@@ -50,13 +50,13 @@ def as_bits(x: FloatArray) -> Float[Tensor, "n d"]:
 def _of_vae(model: VAE, x: Float[Tensor, "n d"]) -> Found:
     random = stream(0, "explicit")
     with torch.no_grad():
-        lower = model.elbo(x, random, draws=100).double().numpy()
-    importance = model.importance_bound(x, random, draws=1_000).double().numpy()
+        lower = model.elbo(x, random, draws=100).double()
+    importance = model.importance_bound(x, random, draws=1_000).double()
     prior = NoiseConfig("gaussian", dimension=model.latent)
     estimate = annealed_importance_sampling(
         model.decoder, prior, x.numpy(), observation=observation.of_vae(model), **_ANNEALING
     )
-    annealed = np.array(estimate.log_likelihoods)
+    annealed = torch.tensor(estimate.log_likelihoods, dtype=torch.float64)
     means = {"elbo": _mean(lower), "importance_bound": _mean(importance), "ais": _mean(annealed)}
     gap = _mean(annealed - lower)
     return {
@@ -77,9 +77,9 @@ def _of_dbn(model: DBN, x: Float[Tensor, "n d"], temperatures: int) -> Found:
     random = stream(0, "explicit")
     top = partition.annealed_log_partition(model.top, random, temperatures=temperatures)
     bottom = partition.annealed_log_partition(model.part(0), random, temperatures=temperatures)
-    alone = _mean(partition.log_likelihood(model.part(0), x, bottom.value).numpy())
-    lower = partition.lower_bound(model, x, top.value, random, _DRAWS).numpy()
-    importance = partition.importance_bound(model, x, top.value, random, _DRAWS).numpy()
+    alone = _mean(partition.log_likelihood(model.part(0), x, bottom.value))
+    lower = partition.lower_bound(model, x, top.value, random, _DRAWS)
+    importance = partition.importance_bound(model, x, top.value, random, _DRAWS)
     gap = _mean(importance - lower)
     return {
         "examples": len(x),
@@ -116,8 +116,8 @@ def small_machines(data: DataSet) -> Found:
         estimate = partition.annealed_log_partition(machine, random, **_COUNTED)
         errors[name] = estimate.value - partition.exact_log_partition(machine)
     test = as_bits(data.test.x[:500])
-    counted = exact_log_likelihood(model, test).numpy()
-    bound = partition.lower_bound(model, test, partition.exact_log_partition(model.top), random, _DRAWS).numpy()
+    counted = exact_log_likelihood(model, test)
+    bound = partition.lower_bound(model, test, partition.exact_log_partition(model.top), random, _DRAWS)
     worst = max(map(abs, errors.values()))
     line = (
         f"machines of {SMALL[0]} and {SMALL[1]} units on the same images: log Z by AIS is off by {worst:.3f} nats or "
@@ -134,17 +134,16 @@ def exact_log_likelihood(model: DBN, x: Float[Tensor, "n d"]) -> Float[Tensor, "
     In nats; h are the hidden units of the lowest layer, up to 20.
     """
     bottom, log_z = model.part(0), partition.exact_log_partition(model.top)
-    units = bottom.weight.shape[1]
-    powers = 2 ** torch.arange(units)
-    h = (torch.arange(2**units)[:, None] // powers % 2).to(x.dtype)
+    h = torch.cat([*partition.states_of(bottom.weight.shape[1], x)])
     prior = partition.log_likelihood(model.top, h, log_z)
     logits = (h @ bottom.weight.T + bottom.visible_bias).double()
     given = x.double() @ logits.T - torch.nn.functional.softplus(logits).sum(1)
     return (given + prior).logsumexp(1)
 
 
-def _mean(values: np.ndarray[Any, np.dtype[np.floating[Any]]]) -> dict[str, float]:
-    return {"mean": float(values.mean()), "standard_error": float(values.std(ddof=1) / len(values) ** 0.5)}
+def _mean(values: Float64[Tensor, " n"]) -> dict[str, float]:
+    mean, standard_error = mean_over_examples(values)
+    return {"mean": mean, "standard_error": standard_error}
 
 
 def _words(found: dict[str, float]) -> str:

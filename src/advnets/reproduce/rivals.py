@@ -100,7 +100,7 @@ def _seed(plan: Plan, line: Line, config: Config) -> Found:
         sampler = lowest_layers(sampler, line.layers)
     steps = sampler.step if whole else line.layers * (config.layer_steps or 0)
     chain = config.chain or ChainConfig()
-    shown = {pixels: drawing(sampler, dataclasses.replace(chain, pixels=pixels)) for pixels in PIXELS}
+    shown = {pixels: sampler.by(dataclasses.replace(chain, pixels=pixels)) for pixels in PIXELS}
     return {
         "run": run.path.name,
         "seed": config.seed,
@@ -109,14 +109,9 @@ def _seed(plan: Plan, line: Line, config: Config) -> Found:
         "minutes": minutes(run, steps),
         "seconds": sampling_seconds(run, shown["means"], line.layers),
         "training_images": len(data.train.x),
-        "chain": {**to_json(chain), "start": "noise"},
+        "chain": {**to_json(chain), "start": "noise"} if config.has_chain else None,
         "scores": {pixels: scored(plan, run, one, data, line.layers) for pixels, one in shown.items()},
     }
-
-
-def drawing(sampler: Sampler, chain: ChainConfig) -> Sampler:
-    """Return the sampler that draws by these chains."""
-    return dataclasses.replace(sampler, config=dataclasses.replace(sampler.config, chain=chain))
 
 
 def scored(plan: Plan, run: Run, sampler: Sampler, data: DataSet, layers: int) -> Found:
@@ -148,7 +143,7 @@ def sampling_seconds(run: Run, sampler: Sampler, layers: int) -> float:
 
 def table(found: Sequence[Found], references: Mapping[str, Found]) -> Iterator[tuple[str, ...]]:
     """Ours beside the published, for each kind of centres, with the reference rows and records below."""
-    yield ("MNIST, nats", "published", "paper's grid", "fine grid", "centres", "training", "10,000 samples")
+    yield ("MNIST, nats", "published", "paper's grid", "fine grid", "centres", "training", f"{SAMPLES:,} samples")
     for row in found:
         for pixels in PIXELS:
             yield _line(row, pixels)
@@ -164,13 +159,9 @@ def _line(row: Found, pixels: str) -> tuple[str, ...]:
     published = f"{paper['nats']:.1f} ± {paper['error']:.1f}" if paper and pixels == "means" else ""
     if not seeds:
         return (row["model"], published, "diverged", "", pixels, "", "")
-    chain = seeds[0]["chain"]
-    independent = chain["burn_in"] == 0
-    how = (
-        "independent"
-        if independent
-        else f"{chain['chains']} chains from noise, every {_ordinal(chain['thinning'])}state"
-    )
+    how, chain = "independent", seeds[0]["chain"]
+    if chain:
+        how = f"{chain['chains']} chains from noise, every {_ordinal(chain['thinning'])}state"
     shown = "means given the hidden units" if pixels == "means" else "draws"
     timed = [one["minutes"] for one in seeds if one["minutes"] is not None]
     training = f"{np.mean(timed):.0f} min, {seeds[0]['epochs']:.3g} epochs" if timed else "not timed"

@@ -7,11 +7,10 @@ from typing import Any
 from advnets import recipes
 from advnets.config import ChainConfig, Config
 from advnets.data import DataSet
-from advnets.data.dataset import FloatArray
 from advnets.errors import NotMeasurable
 from advnets.evaluation.mixing import mixing
 from advnets.parameters import parameter_counts
-from advnets.reproduce import chains, explicit, rivals
+from advnets.reproduce import explicit, rivals, table2_figures
 from advnets.reproduce.artefact import Artefact, Plan
 from advnets.reproduce.costs import training_cost
 from advnets.reproduce.curves import SAMPLES, minutes, remembered
@@ -88,7 +87,7 @@ def reproduce(plan: Plan) -> Artefact:
         columns.append(_measured(plan, family, run, sampler, data))
     small = remembered(runs["dbn"], f"machines that are {explicit.SMALL}", lambda: explicit.small_machines(data))
     watched = {name: one["mixing"] for name, one in zip(samplers, columns, strict=True)}
-    files = chains.draw(samplers, watched, plan.folder)
+    files = table2_figures.draw(samplers, watched, plan.folder)
     summary = {"budget": plan.budget, "columns": columns, "small_machines": small}
     return Artefact(list(table(columns)), summary, files, holds=small["holds"], notes=list(notes(small)))
 
@@ -105,8 +104,8 @@ def _measured(plan: Plan, family: Family, run: Run, sampler: Sampler, data: Data
     layers = max((line.layers for line in rivals.LINES if line.recipe == family.recipe), default=0)
     spent = minutes(run, step)
     cost = remembered(run, f"cost of step {step}", lambda: asdict(training_cost(sampler, data)))
-    watch = _WATCHED[plan.budget] if has_chain(config) else _INDEPENDENT
-    mixed = remembered(run, f"mixing of step {step}, {watch}", lambda: _mixing(sampler, watch))
+    watch = _WATCHED[plan.budget] if config.has_chain else _INDEPENDENT
+    mixed = remembered(run, f"mixing of step {step}, {watch}", lambda: _mixing(sampler, *watch))
     return {
         "family": family.name,
         "recipe": family.recipe,
@@ -117,8 +116,8 @@ def _measured(plan: Plan, family: Family, run: Run, sampler: Sampler, data: Data
         "epochs": step * config.train.batch_size / len(data.train.x),
         "minutes": spent,
         "cost": cost,
-        "burn_in": (config.chain or ChainConfig()).burn_in if has_chain(config) else 0,
-        "chains": config.chain.chains if config.chain and has_chain(config) else None,
+        "burn_in": (config.chain or ChainConfig()).burn_in if config.has_chain else 0,
+        "chains": config.chain.chains if config.chain and config.has_chain else None,
         "mixing": mixed,
         "seconds": rivals.sampling_seconds(run, sampler, layers),
         "parzen": rivals.scored(plan, run, sampler, data, layers),
@@ -128,22 +127,12 @@ def _measured(plan: Plan, family: Family, run: Run, sampler: Sampler, data: Data
     }
 
 
-def has_chain(config: Config) -> bool:
-    """Tell whether samples of a model are states of a Markov chain that has to forget where it began."""
-    return config.rival is not None and config.vae is None
-
-
-def _mixing(sampler: Sampler, watch: tuple[int, int]) -> Found:
+def _mixing(sampler: Sampler, count: int, steps: int) -> Found:
+    """Watch what so many chains show for so many steps after burn-in."""
     try:
-        return asdict(mixing(trajectories(sampler, *watch)))
+        return asdict(mixing(sampler.trajectories(count, steps, sampler.config.seed)))
     except NotMeasurable as reason:
         return {"not_measured": str(reason)}
-
-
-def trajectories(sampler: Sampler, count: int, steps: int) -> FloatArray:
-    """Draw means of pixels of consecutive states after burn-in (chains, steps, d)."""
-    x = sampler.trajectories(count, steps, sampler.config.seed)
-    return x.reshape(count, steps, -1)
 
 
 def table(columns: Sequence[Found]) -> Iterator[tuple[str, ...]]:

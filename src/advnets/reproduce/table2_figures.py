@@ -16,11 +16,15 @@ _COLOURS = ("C0", "C1", "C2", "C4", "C3")
 
 def draw(samplers: Mapping[str, Sampler], mixed: Mapping[str, Mapping[str, Any]], folder: Path) -> list[Path]:
     """Write table2-samples.png, table2-chains.png and table2-autocorrelation.png."""
-    figures = {"samples": random(samplers), "chains": consecutive(samplers), "autocorrelation": autocorrelations(mixed)}
+    figures = {
+        "samples": random_samples(samplers),
+        "chains": consecutive(samplers),
+        "autocorrelation": autocorrelations(mixed),
+    }
     return [path for name, one in figures.items() for path in drawing.save(one, folder / f"table2-{name}.png")]
 
 
-def random(samplers: Mapping[str, Sampler]) -> Figure:
+def random_samples(samplers: Mapping[str, Sampler]) -> Figure:
     """Show 64 samples of every model, not picked: each from a chain of its own, at the end of its burn-in."""
     columns = min(3, len(samplers))
     rows = -(-len(samplers) // columns)
@@ -39,8 +43,7 @@ def consecutive(samplers: Mapping[str, Sampler]) -> Figure:
     rows = figure.subplots(len(samplers), 1, squeeze=False)[:, 0]
     for axes, (name, sampler) in zip(rows, samplers.items(), strict=True):
         x = sampler.trajectories(CHAINS, STATES, sampler.config.seed)
-        chain = sampler.config.rival is not None and sampler.config.vae is None
-        what = "consecutive means, a chain a row" if chain else "independent draws"
+        what = "consecutive means, a chain a row" if sampler.config.has_chain else "independent draws"
         title = f"{name}, step {sampler.step:,}: {what}"
         drawing.panel(axes, x.reshape(-1, *x.shape[2:]), STATES, title, stretch=False)
     return figure

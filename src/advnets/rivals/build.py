@@ -48,6 +48,6 @@ def lowest(config: Config, model: nn.Module, layers: int) -> tuple[Rival, Config
         cae=config.cae and dataclasses.replace(config.cae, hidden=hidden[:layers]),
     )
     mean = model.get_buffer("mean")
-    alone = build_rival(lower, len(mean), mean, torch.Generator())
-    alone.load_state_dict({key: value for key, value in model.state_dict().items() if key in alone.state_dict()})
+    alone, whole = build_rival(lower, len(mean), mean, torch.Generator()), model.state_dict()
+    alone.load_state_dict({key: whole[key] for key in alone.state_dict()})
     return alone, lower

@@ -44,12 +44,12 @@ def exact_log_partition(rbm: RBM) -> float:
             "importance sampling"
         )
     free_energy = rbm.hidden_free_energy if over_hidden else rbm.free_energy
-    terms = [(-free_energy(states).double()).logsumexp(0) for states in _states(units, rbm.weight)]
+    terms = [(-free_energy(states).double()).logsumexp(0) for states in states_of(units, rbm.weight)]
     return float(torch.stack(terms).logsumexp(0))
 
 
-def _states(units: int, like: Tensor) -> Iterator[Tensor]:
-    """Yield all states of so many bits, in blocks of rows."""
+def states_of(units: int, like: Tensor) -> Iterator[Float[Tensor, "some units"]]:
+    """Yield all states of so many bits, in blocks of rows, in the number format of `like`."""
     powers = 2 ** torch.arange(units, device=like.device)
     for first in range(0, 2**units, _ROWS):
         numbers = torch.arange(first, min(first + _ROWS, 2**units), device=like.device)
