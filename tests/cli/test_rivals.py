@@ -59,6 +59,8 @@ def test_a_rival_is_sampled_and_scored_as_a_generator_is(runs, tmp_path, capsys,
         "pixels": "means",
         "start": "noise",
     }
+    page = (runs / name / "evaluation.html").read_text()
+    assert "pixels means, start noise" in page and "{" not in page[page.index("<h1") : page.index("</h1")]
 
 
 @pytest.fixture
@@ -117,6 +119,13 @@ def test_chains_are_run_as_the_command_says(runs, tmp_path, capsys):
     assert set(np.unique(drawn("--n", "12", "--pixels", "samples"))) == {0, 1}
     thinned = drawn("--n", "8", "--chains", "4", "--thinning", "2", "--consecutive").reshape(4, 2, 8, 8)
     assert np.array_equal(thinned[:, 1], rows.reshape(4, 3, 8, 8)[:, 2])
+
+
+def test_independent_draws_are_told_without_chains(runs, tmp_path, capsys):
+    for name, told in (("vae", "; means of pixels\n"), ("rbm", "; means of pixels, 20 chains\n")):
+        capsys.readouterr()
+        assert main(["sample", str(runs / name), "--n", "20", "--out", str(tmp_path / "a.png")]) == 0
+        assert capsys.readouterr().out.endswith(told)
 
 
 def test_the_answer_tells_the_chain(runs, tmp_path, capsys):

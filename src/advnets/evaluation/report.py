@@ -123,7 +123,8 @@ def _short(value: Any) -> str:
 def page(result: Result, subject: Subject, data: DataSet) -> str:
     """Write the whole evaluation as one HTML page that needs no other file."""
     samples = subject.draw(min(_GRID, subject.available or _GRID), int(result["protocol"]["seed"]))
-    title = ", ".join(f"{name} {value}" for name, value in subject.facts.items())
+    facts = {name: value for name, value in subject.facts.items() if name != "chain"} | subject.facts.get("chain", {})
+    title = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         f"<p>Compared with {html.escape(data.name)}: {html.escape(data.source)}</p>",
