@@ -60,6 +60,14 @@ class GSN(Rival):
             loss = loss + binary_cross_entropy_with_logits(logits, x)
         return loss
 
+    @torch.no_grad()
+    def upwards(self, x: Float[Tensor, "batch d"]) -> Float[Tensor, "batch hidden"]:
+        """Return h_1, …, h_L side by side of one pass upwards without noise: h_i = tanh(h_{i−1} W_{i−1} + b_i)."""
+        layers = [x]
+        for weight, bias in zip(self.weights, list(self.biases)[1:], strict=True):
+            layers.append(torch.tanh(torch.addmm(bias, layers[-1], weight)))
+        return torch.cat(layers[1:], dim=1)
+
     def start(self, chains: int, random: torch.Generator) -> Float[Tensor, "chains state"]:
         """Draw x independently with the mean of training examples; hidden layers 0."""
         state: Tensor = self.biases[0].new_zeros(chains, sum(self.sizes))

@@ -23,10 +23,12 @@ from advnets.seeds import stream
 from advnets.training import checkpoint, schedules, session
 from advnets.training.batches import Batches
 from advnets.training.facts import differences, note_elsewhere
+from advnets.training.fit_signals import Probe, new_probe, take
 from advnets.training.game import Player, new_optimiser
 from advnets.training.outcome import Outcome, Progress, check_device, dtype
 from advnets.training.processor import fast_products, keep_memory
 from advnets.training.showing import save_picture
+from advnets.training.signals import norm
 
 
 @dataclass
@@ -43,6 +45,8 @@ class Fit:
     step: int = 0
     stage: int = 0
     summed: int = 0
+    moved: float | None = None
+    """Norm of the last update, of the steps that signals are measured after."""
 
     @property
     def stage_step(self) -> int:
@@ -118,6 +122,7 @@ def _play(
 ) -> str:
     """Step until the end, the user or a number that is not finite; say which."""
     train = fit.config.train
+    probe = new_probe(fit.model, data, fit.config.seed) if train.signals == "on" else None
     ending = fit.step >= train.steps
     if fit.step and (ending or fit.step % train.sample_every == 0):
         _picture(fit, data, run, again=False)  # killed between the checkpoint and its picture
@@ -129,7 +134,7 @@ def _play(
         ending = fit.step >= train.steps or stop()
         measures = None
         if fit.step % train.log_every == 0:
-            measures = _log(fit, batches, run)
+            measures = _log(fit, batches, run, probe)
             speed = 1000 * (time.perf_counter() - since) / made
             run.append(run.timing, {"step": fit.step, "milliseconds_per_step": speed})
             since, made = time.perf_counter(), 0
@@ -146,9 +151,15 @@ def _play(
 def move(fit: Fit, batches: Batches) -> None:
     """Make one step: a minibatch, its loss, its gradient, and on to the next layer where that is due."""
     _enter_stage(fit)
+    train = fit.config.train
     loss = fit.model.loss(batches[fit.step], fit.stage, fit.random)
     loss.backward()
-    fit.player.update(fit.config.train, fit.stage_step, fit.stage_step // batches.per_epoch + 1)
+    measured = train.signals == "on" and (fit.step + 1) % train.log_every == 0
+    before = [parameter.detach().clone() for parameter in fit.player.net.parameters()] if measured else []
+    fit.player.update(train, fit.stage_step, fit.stage_step // batches.per_epoch + 1)
+    if measured:
+        pairs = zip(fit.player.net.parameters(), before, strict=True)
+        fit.moved = norm(after.detach() - weight for after, weight in pairs)
     fit.total += loss.detach()
     fit.summed += 1
     fit.step += 1
@@ -162,7 +173,7 @@ def _enter_stage(fit: Fit) -> None:
         fit.player = _player(fit.model, fit.config, fit.stage)
 
 
-def _log(fit: Fit, batches: Batches, run: Run) -> dict[str, float]:
+def _log(fit: Fit, batches: Batches, run: Run, probe: Probe | None) -> dict[str, float]:
     """Append the mean loss since the last line to log.jsonl, and return it. Rates are of the step just made."""
     train, before = fit.config.train, fit.stage_step - 1
     epoch = before // batches.per_epoch + 1
@@ -175,6 +186,11 @@ def _log(fit: Fit, batches: Batches, run: Run) -> dict[str, float]:
         "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
         **{name: value if math.isfinite(value) else None for name, value in measures.items()},
     }
+    if probe is not None:
+        device = fit.random.device
+        with fast_products(device):
+            draws = stream(fit.config.seed, "signals", fit.step, device)
+            line["signals"] = take(fit.model, fit.stage, probe, fit.moved, draws)
     run.append(run.log, line, begun=fit.step > train.log_every)
     fit.total.zero_()
     fit.summed = 0

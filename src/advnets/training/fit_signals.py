@@ -1,0 +1,121 @@
+"""How a rival is doing, measured on the same training and held-out examples all through a run."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from advnets.data.dataset import DataSet, Split
+from advnets.rivals.bits import draw_bits
+from advnets.rivals.cae import StackedCAE
+from advnets.rivals.dbn import DBN
+from advnets.rivals.gsn import GSN
+from advnets.rivals.rbm import RBM
+from advnets.rivals.rival import Rival
+from advnets.rivals.vae import VAE, kl_to_standard_normal
+from advnets.seeds import stream
+from advnets.training.signals import Signals, norm, share
+
+EXAMPLES = 500
+"""Examples of either part of the data that signals are measured on, or all there are."""
+_STILL = 0.01  # standard deviation of an activation, or nats of a latent unit, below which a unit says nothing of x
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What signals are measured on. It takes no random number from training, which is the same with and without."""
+
+    train: Float[Tensor, "n d"]
+    held_out: Float[Tensor, "m d"]
+
+
+def new_probe(model: Rival, data: DataSet, seed: int) -> Probe:
+    """Choose examples by the run's seed."""
+    like = next(model.parameters())
+
+    def some(split: Split, number: int) -> Tensor:
+        rows = torch.randperm(len(split.x), generator=stream(seed, "examples of signals", number))[:EXAMPLES]
+        return torch.from_numpy(split.x)[rows].flatten(1).to(like)
+
+    return Probe(some(data.train, 1), some(data.validation, 2))
+
+
+@torch.no_grad()
+def take(model: Rival, stage: int, probe: Probe, moved: float | None, random: torch.Generator) -> Signals:
+    """Measure every signal of the part that a stage trains; None where one cannot be measured.
+
+    `moved` is the norm of its last update; `random` is drawn from where the model draws.
+    """
+    part, weights = model.part(stage), [parameter.detach() for parameter in model.part(stage).parameters()]
+    train, held_out = (_below(model, stage, x, random) for x in (probe.train, probe.held_out))
+    scores = [_score(model, stage, x, random) for x in (train, held_out)]
+    variation, size = _variation(model, stage, train), norm(weights)
+    found: Signals = {
+        "train_score": float(scores[0]),
+        "held_out_score": float(scores[1]),
+        "gap": float(scores[1] - scores[0]),
+        "dead": share(variation < _STILL),
+        "weights": size,
+        "update": None if moved is None or not size else moved / size,
+    }
+    if isinstance(part, RBM) and part.chains is not None:
+        found["spread"] = _spread(part.chains, train if part.kind == "gaussian" else draw_bits(train, random))
+    numbers = torch.cat([*(one.flatten() for one in weights), variation, torch.stack(scores)])
+    found["non_finite"] = float((~numbers.isfinite()).sum())
+    return {name: value if value is not None and math.isfinite(value) else None for name, value in found.items()}
+
+
+def _below(model: Rival, stage: int, x: Float[Tensor, "n d"], random: torch.Generator) -> Float[Tensor, "n below"]:
+    """What the part of a stage learns: x, or the codes or draws of the parts below it."""
+    match model:
+        case DBN():
+            return model.below(x, stage, random)
+        case StackedCAE():
+            return model.below(x, stage)
+    return x
+
+
+def _score(model: Rival, stage: int, x: Float[Tensor, "n below"], random: torch.Generator) -> Float[Tensor, ""]:
+    """What the part of a stage says of what it learns, in nats an example, lower is better.
+
+    The mean free energy of a Boltzmann machine, which counts from log Z, another at every step; the cross-entropy of a
+    contractive autoencoder with its contraction; the cross-entropy of a generative stochastic network, summed over
+    pixels, a mean over its walkback steps; minus the evidence lower bound of a variational autoencoder, with one draw.
+    """
+    match model:
+        case DBN():
+            return model.part(stage).free_energy(x).mean()
+        case StackedCAE():
+            return model.part(stage).loss(x, model.config.contraction)
+        case GSN():
+            return model.loss(x, stage, random) * x.shape[1] / model.config.walkback
+    return model.loss(x, stage, random)
+
+
+def _variation(model: Rival, stage: int, x: Float[Tensor, "n below"]) -> Float[Tensor, " units"]:
+    """How much each hidden unit of the part says of x: the standard deviation of its activation over the examples.
+
+    That activation is p(h = 1 | v), the code, or tanh of a pass upwards without noise; of a latent unit of a
+    variational autoencoder it is the mean of KL(q(z | x) ‖ N(0, 1)), in nats.
+    """
+    match model:
+        case DBN():
+            units = model.part(stage).hidden(x)
+        case StackedCAE():
+            units = model.part(stage).encode(x)
+        case GSN():
+            units = model.upwards(x)
+        case VAE():
+            mean, log_variance = model.posterior(x)
+            return kl_to_standard_normal(mean[..., None], log_variance[..., None]).mean(0)
+        case _:
+            raise ValueError(f"{type(model).__name__} has no hidden units that are known here")
+    return units.std(0, correction=0)
+
+
+def _spread(chains: Float[Tensor, "chains size"], real: Float[Tensor, "n size"]) -> float | None:
+    """Variance of the particles of persistent chains, summed over units, over that of the data."""
+    variance = float(real.var(0, correction=0).sum())
+    return float(chains.var(0, correction=0).sum()) / variance if variance else None
