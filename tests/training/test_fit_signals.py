@@ -50,6 +50,8 @@ def fitted(name, steps=6, examples=None, **settings):
     batches = Batches(torch.from_numpy(examples.train.x).flatten(1), 5, 0)
     for _ in range(steps):
         move(fit, batches)
+    if steps:
+        fit.model.requires_grad_(False)  # so that numbers are read without a warning
     return fit, new_probe(fit.model, examples, 0)
 
 
@@ -102,7 +104,7 @@ def test_scores_of_an_upper_machine_are_on_draws_from_below():
 def test_scores_of_an_autoencoder_are_its_loss_in_nats(steps):
     fit, probe = fitted("cae", steps)
     assert fit.stage == steps // 7
-    layer = fit.model.part(fit.stage).requires_grad_(False)
+    layer = fit.model.part(fit.stage)
     rows = probe.held_out if fit.stage == 0 else fit.model.part(0).encode(probe.held_out).detach()
     total = 0.0
     for x in rows.tolist():
@@ -132,6 +134,16 @@ def test_scores_of_a_variational_autoencoder_are_minus_its_bound(name):
     expected = [-float(fit.model.elbo(x, draws, 1).mean()) for x in (probe.train, probe.held_out)]
     found = taken(fit, probe)
     assert (found["train_score"], found["held_out_score"]) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["rbm", "cae"])
+def test_told_apart_is_the_share_of_held_out_examples_worse_than_the_middle_training_example(name):
+    fit, probe = fitted(name, 3)
+    part = fit.model.part(0)
+    score = part.free_energy if name == "rbm" else lambda x: part.losses(x, 0.1)
+    middle = sorted(score(probe.train).tolist())[15]  # of 31
+    expected = sum(one > middle for one in score(probe.held_out).tolist()) / 20
+    assert 0 < expected < 1 and taken(fit, probe)["told_apart"] == expected
 
 
 @pytest.mark.parametrize("name", MODELS)

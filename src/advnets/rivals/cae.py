@@ -57,14 +57,18 @@ class ContractiveLayer(nn.Module):
         slope = h * (1 - h)
         return slope * linear((slope * noise) @ self.weight, self.weight)
 
-    def loss(self, x: Float[Tensor, "batch below"], contraction: float) -> Float[Tensor, ""]:
-        """Return −Σ_i (x_i·log x′_i + (1 − x_i)·log(1 − x′_i)) + α‖J‖²_F in nats, a mean over the minibatch.
+    def losses(self, x: Float[Tensor, "batch below"], contraction: float) -> Float[Tensor, " batch"]:
+        """Return −Σ_i (x_i·log x′_i + (1 − x_i)·log(1 − x′_i)) + α‖J‖²_F of each example, in nats.
 
         x lies within 0 and 1; α is `contraction`. Rifai et al. 2011.
         """
         h = self.encode(x)
         cross_entropy = binary_cross_entropy_with_logits(self.logits(h), x, reduction="none").sum(1)
-        return (cross_entropy + contraction * self.squared_jacobian(h)).mean()
+        return cross_entropy + contraction * self.squared_jacobian(h)
+
+    def loss(self, x: Float[Tensor, "batch below"], contraction: float) -> Float[Tensor, ""]:
+        """Return the mean of `losses` over the minibatch."""
+        return self.losses(x, contraction).mean()
 
 
 class StackedCAE(Rival):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 from advnets.data.dataset import DataSet, Split
 from advnets.rivals.bits import draw_bits
@@ -50,19 +51,21 @@ def take(model: Rival, stage: int, probe: Probe, moved: float | None, random: to
     """
     part, weights = model.part(stage), [parameter.detach() for parameter in model.part(stage).parameters()]
     train, held_out = (_below(model, stage, x, random) for x in (probe.train, probe.held_out))
-    scores = [_score(model, stage, x, random) for x in (train, held_out)]
+    scores = [_scores(model, stage, x, random) for x in (train, held_out)]
+    means = [float(score.mean()) for score in scores]
     variation, size = _variation(model, stage, train), norm(weights)
     found: Signals = {
-        "train_score": float(scores[0]),
-        "held_out_score": float(scores[1]),
-        "gap": float(scores[1] - scores[0]),
+        "train_score": means[0],
+        "held_out_score": means[1],
+        "gap": means[1] - means[0],
+        "told_apart": share(scores[1] > scores[0].median()),
         "dead": share(variation < _STILL),
         "weights": size,
         "update": None if moved is None or not size else moved / size,
     }
     if isinstance(part, RBM) and part.chains is not None:
         found["spread"] = _spread(part.chains, train if part.kind == "gaussian" else draw_bits(train, random))
-    numbers = torch.cat([*(one.flatten() for one in weights), variation, torch.stack(scores)])
+    numbers = torch.cat([*(one.flatten() for one in weights), variation, *scores])
     found["non_finite"] = float((~numbers.isfinite()).sum())
     return {name: value if value is not None and math.isfinite(value) else None for name, value in found.items()}
 
@@ -77,21 +80,28 @@ def _below(model: Rival, stage: int, x: Float[Tensor, "n d"], random: torch.Gene
     return x
 
 
-def _score(model: Rival, stage: int, x: Float[Tensor, "n below"], random: torch.Generator) -> Float[Tensor, ""]:
-    """What the part of a stage says of what it learns, in nats an example, lower is better.
+def _scores(model: Rival, stage: int, x: Float[Tensor, "n below"], random: torch.Generator) -> Float[Tensor, " n"]:
+    """What the part of a stage says of each example of what it learns, in nats, lower is better.
 
-    The mean free energy of a Boltzmann machine, which counts from log Z, another at every step; the cross-entropy of a
+    The free energy of a Boltzmann machine, which counts from log Z, another at every step; the cross-entropy of a
     contractive autoencoder with its contraction; the cross-entropy of a generative stochastic network, summed over
     pixels, a mean over its walkback steps; minus the evidence lower bound of a variational autoencoder, with one draw.
     """
     match model:
         case DBN():
-            return model.part(stage).free_energy(x).mean()
+            return model.part(stage).free_energy(x)
         case StackedCAE():
-            return model.part(stage).loss(x, model.config.contraction)
+            return model.part(stage).losses(x, model.config.contraction)
         case GSN():
-            return model.loss(x, stage, random) * x.shape[1] / model.config.walkback
-    return model.loss(x, stage, random)
+            terms = [_cross_entropy(logits, x) for logits in model.reconstructions(x, random)]
+            return torch.stack(terms).mean(0)
+        case VAE():
+            return -model.elbo(x, random, draws=1)
+    raise ValueError(f"{type(model).__name__} has no score that is known here")
+
+
+def _cross_entropy(logits: Float[Tensor, "n d"], x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    return binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
 
 
 def _variation(model: Rival, stage: int, x: Float[Tensor, "n below"]) -> Float[Tensor, " units"]:
@@ -111,7 +121,7 @@ def _variation(model: Rival, stage: int, x: Float[Tensor, "n below"]) -> Float[T
             mean, log_variance = model.posterior(x)
             return kl_to_standard_normal(mean[..., None], log_variance[..., None]).mean(0)
         case _:
-            raise ValueError(f"{type(model).__name__} has no hidden units that are known here")
+            raise ValueError(f"{type(model).__name__} has no units that are known here")
     return units.std(0, correction=0)
 
 
