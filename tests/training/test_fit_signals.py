@@ -146,6 +146,23 @@ def test_told_apart_is_the_share_of_held_out_examples_worse_than_the_middle_trai
     assert 0 < expected < 1 and taken(fit, probe)["told_apart"] == expected
 
 
+@pytest.mark.parametrize("name", ["cae", "gsn", "vae", "gaussian"])
+def test_over_mean_is_what_is_lost_to_the_mean_example(name):
+    fit, probe = fitted(name, 3)
+    means = [mean(column) for column in zip(*probe.train.tolist(), strict=True)]
+    differences = [[a - m for a, m in zip(x, means, strict=True)] for x in probe.train.tolist()]
+    variance = mean([mean([one**2 for one in row]) for row in differences])
+    total = 0.0
+    for x in probe.held_out.tolist():
+        for one, m in zip(x, means, strict=True):
+            if name == "gaussian":
+                total += (one - m) ** 2 / variance / 2 + math.log(2 * math.pi * variance) / 2
+            else:
+                total -= one * math.log(m) + (1 - one) * math.log(1 - m)
+    found = taken(fit, probe)
+    assert found["over_mean"] == pytest.approx(found["held_out_score"] - total / len(probe.held_out), abs=1e-4)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_last_update_is_that_of_the_weights(name):
     fit, probe = fitted(name, 0, momentum=0.0, final_momentum=0.0)
@@ -243,4 +260,5 @@ def test_a_run_trains_the_same_with_and_without_signals(tmp_path, name):
 def test_the_docs_have_a_line_for_every_signal_of_rivals_and_for_nothing_else():
     text = (Path(__file__).parents[2] / "docs" / "signals.md").read_text().partition("## Rivals")[2]
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(taken(*fitted("persistent")))
+    there = {*taken(*fitted("persistent")), *taken(*fitted("cae"))}
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(there)

@@ -29,6 +29,7 @@ from advnets.training.outcome import Outcome, Progress, check_device, dtype
 from advnets.training.processor import fast_products, keep_memory
 from advnets.training.showing import save_picture
 from advnets.training.signals import norm
+from advnets.training.watch import Watch, new_watch
 
 
 @dataclass
@@ -66,8 +67,7 @@ def train(
     """Train a rival as `advnets.training.train` does adversarial nets; raises InputError likewise."""
     started = time.perf_counter()
     with session.threads_for(config, data):
-        state, step = _train(config, data, run, resume, stop, report)
-    verdict = doctor.diverged() if state == "diverged" else None
+        state, step, verdict = _train(config, data, run, resume, stop, report)
     return Outcome(state, step, time.perf_counter() - started, verdict)
 
 
@@ -91,7 +91,7 @@ def _train(
     resume: bool,
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
-) -> tuple[str, int]:
+) -> tuple[str, int, doctor.Verdict | None]:
     check_device(config)
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
     _check_reach(config, data)
@@ -105,11 +105,14 @@ def _train(
         if resume:
             _resume(fit, run)
             note_elsewhere(run, fit.step, differences(run, config))
-        run.write_status(fit.step, "running", None)
-        with session.interruptible(run, lambda: {"verdict": None}):
-            state = _play(fit, batches, data, run, stop, report)
-        run.write_status(fit.step, state, "diverged" if state == "diverged" else None)
-    return state, fit.step
+        watch = new_watch(run, config)
+        run.write_status(fit.step, "running", **watch.told())
+        with session.interruptible(run, watch.told):
+            state = _play(fit, batches, data, run, watch, stop, report)
+        if state == "diverged":
+            watch.verdict = doctor.diverged()
+        run.write_status(fit.step, state, **watch.told())
+    return state, fit.step, watch.verdict
 
 
 def _play(
@@ -117,6 +120,7 @@ def _play(
     batches: Batches,
     data: DataSet,
     run: Run,
+    watch: Watch,
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
 ) -> str:
@@ -134,15 +138,16 @@ def _play(
         ending = fit.step >= train.steps or stop()
         measures = None
         if fit.step % train.log_every == 0:
-            measures = _log(fit, batches, run, probe)
+            measures, line = _log(fit, batches, run, probe)
             speed = 1000 * (time.perf_counter() - since) / made
             run.append(run.timing, {"step": fit.step, "milliseconds_per_step": speed})
             since, made = time.perf_counter(), 0
+            watch.see(line)
             if not math.isfinite(measures["loss"]):
                 return "diverged"
-        report(Progress(fit.step, train.steps, measures))
+        report(Progress(fit.step, train.steps, measures, watch.verdict))
         paused = time.perf_counter()
-        if not _keep(fit, data, run, ending=ending):
+        if not _keep(fit, data, run, watch, ending=ending):
             return "diverged"
         since += time.perf_counter() - paused
     return "finished" if fit.step >= train.steps else "interrupted"
@@ -173,8 +178,8 @@ def _enter_stage(fit: Fit) -> None:
         fit.player = _player(fit.model, fit.config, fit.stage)
 
 
-def _log(fit: Fit, batches: Batches, run: Run, probe: Probe | None) -> dict[str, float]:
-    """Append the mean loss since the last line to log.jsonl, and return it. Rates are of the step just made."""
+def _log(fit: Fit, batches: Batches, run: Run, probe: Probe | None) -> tuple[dict[str, float], dict[str, Any]]:
+    """Append the mean loss since the last line to log.jsonl; return it and the line. Rates are of the last step."""
     train, before = fit.config.train, fit.stage_step - 1
     epoch = before // batches.per_epoch + 1
     measures = {"loss": float(fit.total) / fit.summed}
@@ -194,10 +199,10 @@ def _log(fit: Fit, batches: Batches, run: Run, probe: Probe | None) -> dict[str,
     run.append(run.log, line, begun=fit.step > train.log_every)
     fit.total.zero_()
     fit.summed = 0
-    return measures
+    return measures, line
 
 
-def _keep(fit: Fit, data: DataSet, run: Run, *, ending: bool) -> bool:
+def _keep(fit: Fit, data: DataSet, run: Run, watch: Watch, *, ending: bool) -> bool:
     """Write the checkpoint and the picture that are due at this step; False where a weight is not finite."""
     train = fit.config.train
     saving, drawing = (ending or fit.step % every == 0 for every in (train.checkpoint_every, train.sample_every))
@@ -207,7 +212,7 @@ def _keep(fit: Fit, data: DataSet, run: Run, *, ending: bool) -> bool:
     if saving:
         with run.writing_checkpoint(fit.step, train.keep_every) as folder:
             _save(fit, folder, run.flush_lines())
-        run.write_status(fit.step, "running", None)
+        run.write_status(fit.step, "running", **watch.told())
     if drawing:
         _picture(fit, data, run)
     return True

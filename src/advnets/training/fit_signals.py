@@ -22,6 +22,7 @@ from advnets.training.signals import Signals, norm, share
 EXAMPLES = 500
 """Examples of either part of the data that signals are measured on, or all there are."""
 _STILL = 0.01  # standard deviation of an activation, or nats of a latent unit, below which a unit says nothing of x
+_CLIP = 1e-3  # a mean is kept this far from 0 and 1
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ def take(model: Rival, stage: int, probe: Probe, moved: float | None, random: to
         "weights": size,
         "update": None if moved is None or not size else moved / size,
     }
+    if not isinstance(part, RBM):  # whose free energies count from log Z
+        gaussian = isinstance(model, VAE) and model.log_variance is not None
+        found["over_mean"] = means[1] - float(_by_the_mean(train, held_out, gaussian=gaussian))
     if isinstance(part, RBM) and part.chains is not None:
         found["spread"] = _spread(part.chains, train if part.kind == "gaussian" else draw_bits(train, random))
     numbers = torch.cat([*(one.flatten() for one in weights), variation, *scores])
@@ -102,6 +106,23 @@ def _scores(model: Rival, stage: int, x: Float[Tensor, "n below"], random: torch
 
 def _cross_entropy(logits: Float[Tensor, "n d"], x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     return binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
+
+
+def _by_the_mean(
+    train: Float[Tensor, "n below"], held_out: Float[Tensor, "m below"], *, gaussian: bool
+) -> Float[Tensor, ""]:
+    """What held-out examples score by the mean m of training examples alone, in nats an example.
+
+    −Σ_i (x_i·log m_i + (1 − x_i)·log(1 − m_i)), with m kept within .001 and .999, or minus the log-density of N(m, vI)
+    with v the mean squared difference of training examples from m.
+    """
+    mean = train.mean(0)
+    if gaussian:
+        variance = (train - mean).square().mean()
+        squares = (held_out - mean).square().sum(1) / variance
+        return (squares + held_out.shape[1] * (2 * math.pi * variance).log()).mean() / 2
+    logits = mean.clamp(_CLIP, 1 - _CLIP).logit()
+    return _cross_entropy(logits.expand_as(held_out), held_out).mean()
 
 
 def _variation(model: Rival, stage: int, x: Float[Tensor, "n below"]) -> Float[Tensor, " units"]:
