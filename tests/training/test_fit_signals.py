@@ -189,6 +189,15 @@ def test_units_that_hardly_vary_are_dead(name):
     assert taken(fit, probe)["dead"] == 2 / len(part.hidden_bias)
 
 
+def test_a_unit_is_dead_below_a_hundredth():
+    fit, probe = fitted("rbm")
+    slope = float(probe.train.sum(1).std(correction=0)) / 4  # of 1/(1 + e^-a) at 0
+    with torch.no_grad():
+        fit.model.top.weight[:, :2] = torch.tensor([0.009, 0.011]) / slope
+        fit.model.top.hidden_bias[:2] = -fit.model.top.weight[:, :2].T @ probe.train.mean(0)
+    assert taken(fit, probe)["dead"] == 1 / 6
+
+
 def test_units_of_every_hidden_layer_of_a_stochastic_network_count():
     fit, probe = fitted("gsn")
     with torch.no_grad():
