@@ -138,12 +138,14 @@ def test_scores_of_a_variational_autoencoder_are_minus_its_bound(name):
 
 @pytest.mark.parametrize("name", ["rbm", "cae"])
 def test_told_apart_is_the_share_of_held_out_examples_worse_than_the_middle_training_example(name):
-    fit, probe = fitted(name, 3)
+    examples = dataclasses.replace(noise(51), validation=noise(60, seed=1).train)
+    fit, probe = fitted(name, 3, examples)
     part = fit.model.part(0)
     score = part.free_energy if name == "rbm" else lambda x: part.losses(x, 0.1)
-    middle = sorted(score(probe.train).tolist())[15]  # of 31
-    expected = sum(one > middle for one in score(probe.held_out).tolist()) / 20
+    middle = sorted(score(probe.train).tolist())[25]  # of 51
+    expected = sum(one > middle for one in score(probe.held_out).tolist()) / 60
     assert 0 < expected < 1 and taken(fit, probe)["told_apart"] == expected
+    assert taken(*fitted(name, 3))["told_apart"] is None, "31 and 20 say too little"
 
 
 @pytest.mark.parametrize("name", ["cae", "gsn", "vae", "gaussian"])

@@ -22,6 +22,7 @@ from advnets.training.signals import Signals, norm, share
 EXAMPLES = 500
 """Examples of either part of the data that signals are measured on, or all there are."""
 _STILL = 0.01  # standard deviation of an activation, or nats of a latent unit, below which a unit says nothing of x
+_FEWEST = 50  # examples of either part, without which a share of them says little
 _CLIP = 1e-3  # a mean is kept this far from 0 and 1
 
 
@@ -59,7 +60,7 @@ def take(model: Rival, stage: int, probe: Probe, moved: float | None, random: to
         "train_score": means[0],
         "held_out_score": means[1],
         "gap": means[1] - means[0],
-        "told_apart": share(scores[1] > scores[0].median()),
+        "told_apart": _told_apart(*scores),
         "dead": share(variation < _STILL),
         "weights": size,
         "update": None if moved is None or not size else moved / size,
@@ -106,6 +107,11 @@ def _scores(model: Rival, stage: int, x: Float[Tensor, "n below"], random: torch
 
 def _cross_entropy(logits: Float[Tensor, "n d"], x: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     return binary_cross_entropy_with_logits(logits, x, reduction="none").sum(1)
+
+
+def _told_apart(train: Float[Tensor, " n"], held_out: Float[Tensor, " m"]) -> float | None:
+    """Share of held-out examples that score worse than the middle training example; None of too few of either."""
+    return share(held_out > train.median()) if min(len(train), len(held_out)) >= _FEWEST else None
 
 
 def _by_the_mean(
