@@ -140,19 +140,30 @@ def test_no_signals_no_verdict():
     assert judged("vae", []) is None and judged("vae", [{"step": 1, "layer": 1, "loss": 1.0}]) is None
 
 
-@hypothesis.settings(max_examples=30)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(strategies.data())
 def test_no_line_that_is_read_stops_the_judge(data):
     numbers = strategies.none() | strategies.floats(-1e299, 1e299, allow_subnormal=False)
     names = strategies.sampled_from(sorted({*WELL, *COURSES["rbm"], *COURSES["cae"]}))
     signals = strategies.dictionaries(names, numbers)
-    count = data.draw(strategies.integers(1, 12))
+    steps = sorted(data.draw(strategies.sets(strategies.integers(0, 5000), min_size=1, max_size=24)))
+    layers = sorted(data.draw(strategies.lists(strategies.integers(1, 10**9), min_size=24, max_size=24)))
+    layers = data.draw(strategies.sampled_from([layers, [1] * 24, [2] * 24]))
+    over = {"over_mean": data.draw(numbers)} | WELL
     lines = [
-        {"step": 90 * i, "layer": 1 + i // 6, "loss": 0.0, "signals": data.draw(signals)} for i in range(1, count + 1)
+        {"step": step, "layer": layer, "loss": 0.0, "signals": over | data.draw(signals)}
+        for step, layer in zip(steps, layers, strict=False)
     ]
     for kind in COURSES:
         verdict = judged(kind, lines)
         assert verdict is None or verdict.name in doctor.ADVICE
+
+
+def test_a_layer_that_no_run_has_stops_no_judge():
+    lines = [
+        line | {"step": 1981 + index} for index, line in enumerate(log("cae", layer=3, over_mean=40.0, update=None))
+    ]
+    assert judged("cae", lines).name in doctor.ADVICE  # the last line is of step 2,000, at which a third would begin
 
 
 def run_of(folder, kind, lines):
@@ -168,6 +179,7 @@ def run_of(folder, kind, lines):
         {"step": 2000, "layer": 1, "value": 1.0},
         {"step": 2000, "layer": 0, "loss": 1.0},
         {"step": 2000, "layer": "2", "loss": 1.0},
+        {"step": 2000, "layer": 10**400, "loss": 1.0},
         {"step": 2000, "layer": 1, "loss": 1.0, "signals": [1]},
         {"step": 1000, "layer": 1, "loss": 1.0},
     ],

@@ -53,8 +53,8 @@ class Layer:
 
     @property
     def made(self) -> int:
-        """Steps so far."""
-        return int(self.lines[-1]["step"]) - self.begun
+        """Steps so far, at least 1 whatever a log says."""
+        return max(1, int(self.lines[-1]["step"]) - self.begun)
 
     @property
     def left(self) -> int:
