@@ -92,6 +92,17 @@ def test_what_the_doctor_says_of_the_library_is_what_the_record_says():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_what_the_docs_say_of_verdicts_on_rivals_is_what_the_records_say():
+    text = (ROOT / "docs" / "doctor.md").read_text().partition("## Rivals")[2]
+    for name, row in (("broken", "all broken runs"), ("good", "good runs without a false alarm")):
+        seen, held_out = (
+            [one["right"] for one in read(file) if one["kind"] == name]
+            for file in ("doctor-rivals-seen.json", "doctor-rivals.json")
+        )
+        counts = [f"**{sum(right)} of {len(right)}**" for right in (seen, held_out)]
+        assert f"| **{row}** | {counts[0]} | {counts[1]} |" in text
+
+
 def test_records_name_no_folder_of_the_machine_that_made_them():
     for file in (ROOT / "results").glob("*.json"):
         assert not re.findall(r'(?<=[ "])/\w+/\w+', file.read_text()), file.name

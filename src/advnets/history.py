@@ -123,9 +123,10 @@ def spaced(lines: Sequence[Line], train: TrainConfig) -> list[Line]:
     return kept
 
 
-def read_log(run: Run) -> list[dict[str, Any]]:
+def read_log(run: Run, measure: str = "value") -> list[dict[str, Any]]:
     """Read log.jsonl up to its last whole line; raises InputError for what is no line of a log.
 
+    `measure` is what every line has: the value of a game, or the loss of a rival.
     Reads up to what a power cut has spoilt: zeros, or anything after the last checkpoint.
     """
     if not run.log.is_file():
@@ -141,7 +142,7 @@ def read_log(run: Run) -> list[dict[str, Any]]:
             line = loads(text)
         except ValueError:
             line = None
-        if not _is_line(line) or (lines and (line["step"] <= lines[-1]["step"] or lines[-1]["value"] is None)):
+        if not _is_line(line, measure) or (lines and not _follows(line, lines[-1], measure)):
             saved = run.saved_log_bytes()
             if start >= saved if saved is not None else b"\0" in text:
                 break
@@ -153,12 +154,18 @@ def read_log(run: Run) -> list[dict[str, Any]]:
     return lines
 
 
-def _is_line(line: object) -> bool:
+def _follows(line: Line, before: Line, measure: str) -> bool:
+    """Tell whether training may have written a line after another: later, and not after what ended it."""
+    on = line["step"] > before["step"] and line.get("layer", 1) >= before.get("layer", 1)
+    return on and before[measure] is not None
+
+
+def _is_line(line: object, measure: str) -> bool:
     """Tell whether this is an object with the numbers that a verdict asks for."""
-    if not isinstance(line, dict) or "value" not in line or type(line.get("step")) is not int or line["step"] < 0:
+    if not isinstance(line, dict) or measure not in line or type(line.get("step")) is not int or line["step"] < 0:
         return False
-    signals = line.get("signals", {})
-    if not isinstance(signals, dict):
+    signals, layer = line.get("signals", {}), line.get("layer", 1)
+    if not isinstance(signals, dict) or type(layer) is not int or layer < 1:
         return False
-    values = [line["step"], line["value"], *signals.values()]
+    values = [line["step"], line[measure], *signals.values()]
     return all(value is None or (type(value) in (int, float) and abs(value) < _LARGEST) for value in values)

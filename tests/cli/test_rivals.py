@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from advnets.cli.doctor import OF_RIVALS
 from advnets.cli.main import main
 from advnets.evaluation import evaluate
 
@@ -140,7 +141,50 @@ def test_a_rival_goes_on(runs, tmp_path, capsys, name):
     words = ["train", name, "--data", "digits", *SMALL, *CHAIN, *MODELS[name], "--out", out]
     assert answer(capsys, *words)["steps"] == 40
     went_on = answer(capsys, "train", "--resume", "--out", out, "--steps", "60")
-    assert (went_on["state"], went_on["steps"], went_on["verdict"]) == ("finished", 60, None)
+    assert (went_on["state"], went_on["steps"], went_on["verdict"]) == ("finished", 60, "learning")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_doctor_has_a_page_and_an_object_for_every_rival(runs, capsys, name):
+    told = answer(capsys, "doctor", str(runs / name))
+    keys = ["run", "state", "step", "verdict", "bad", "evidence", "advice", "course", "signals"]
+    assert list(told) == keys, "as of a game"
+    assert (told["verdict"], told["bad"], told["step"]) == ("learning", False, 40)
+    assert told["course"] == [{"step": 10, "verdict": "learning"}]
+    assert main(["doctor", str(runs / name)]) == 0
+    page = capsys.readouterr().out
+    assert page.startswith(f"{runs / name}: learning\n  why       too early for more\n  advice    go on;")
+    plots = {line.split()[0]: line.split()[1] for line in page.splitlines() if line.split()[:1] and "▁" in line}
+    assert set(plots) == {signal for signal, value in told["signals"].items() if value is not None} <= set(OF_RIVALS)
+    assert {len(plot) for plot in plots.values()} == {2 if name in ("dbn", "cae") else 4}, "lines of the last layer"
+
+
+def test_a_bad_rival_exits_1_and_its_verdict_is_where_that_of_a_game_is(tmp_path, capsys):
+    often = ["--train.log_every", "5"]
+    out, slow = (
+        str(tmp_path / "runs" / "slow"),
+        ["--train.learning_rate", "1e-9", "--train.minimum_learning_rate", "1e-9"],
+    )
+    assert main(["train", "vae", "--data", "digits", *SMALL, *CHAIN, *MODELS["vae"], *often, *slow, "--out", out]) == 0
+    told = capsys.readouterr()
+    assert told.err.count("step 40: stalled: in all steps together weights move by") == 1, "as it happens"
+    assert "finished at step 40" in told.out and ", stalled: " in told.out
+    assert main(["doctor", out, "--json"]) == 1
+    answered = json.loads(capsys.readouterr().out)
+    assert (answered["verdict"], answered["bad"]) == ("stalled", True)
+    assert answered["advice"].startswith("raise --train.learning_rate")
+    status = json.loads((tmp_path / "runs" / "slow" / "status.json").read_text())
+    assert (status["verdict"], status["advice"]) == ("stalled", answered["advice"])
+    assert answer(capsys, "runs", "list", "--dir", str(tmp_path / "runs"))["runs"][0]["verdict"] == "stalled"
+
+
+def test_a_rival_without_signals_is_not_judged(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    words = ["train", "vae", "--data", "digits", *SMALL, *CHAIN, *MODELS["vae"], "--train.signals", "off"]
+    assert answer(capsys, *words, "--out", out)["verdict"] is None
+    assert "run has no signals in its log, allowed: a run of at least 10 steps with --train.signals on" in refusal(
+        capsys, "doctor", out
+    )
 
 
 def test_how_samples_are_drawn_may_change_on_resume(runs, tmp_path, capsys):
@@ -159,7 +203,7 @@ def test_a_rival_is_shown_with_its_own_settings_alone(runs, capsys):
     assert main(["train", "dbn", "--dry-run"]) == 0
     shown = capsys.readouterr().out
     names = {line.split()[0] for line in shown.splitlines()}
-    assert {"rbm.hidden", "chain.burn_in", "train.steps"} <= names
+    assert {"rbm.hidden", "chain.burn_in", "train.steps", "train.signals"} <= names
     assert not any(name.startswith(("noise", "generator", "discriminator", "vae")) for name in names)
     assert "train.k" not in names and "parameters: 1,855,248" in shown  # 784·1024 + 784 + 1024, 1024² + 2·1024
     assert main(["train", "digits", "--dry-run"]) == 0
@@ -200,6 +244,7 @@ def test_a_rival_cites_its_own_paper_and_no_maxout(runs, capsys, name, key):
     [
         (["train", "rbm", "--generator.hidden", "5"], "--generator.hidden does not fit the recipe rbm"),
         (["train", "rbm", "--train.k", "2"], "--train.k does not fit the recipe rbm"),
+        (["train", "rbm", "--train.on_bad", "stop"], "--train.on_bad does not fit the recipe rbm"),
         (["train", "rbm", "--vae.latent", "2"], "--vae.latent does not fit the recipe rbm"),
         (["train", "digits", "--rbm.hidden", "2"], "--rbm.hidden does not fit the recipe digits"),
         (["train", "dbn", "--steps", "100"], "--train.steps is 100 and the layers below the top take 25000"),
@@ -217,7 +262,6 @@ def test_what_does_not_fit_is_one_clear_line(tmp_path, capsys, words, said):
     ("command", "said"),
     [
         (["interpolate"], "this is a run of rbm, and lines through z are drawn for adversarial nets alone"),
-        (["doctor"], "is a run of rbm, whose log has a loss and no signals"),
         (["sample", "--weights", "average"], "keeps no averaged weights, allowed: --weights raw"),
         (["sample", "--chains", "0"], "--chains is 0, allowed: 1 to 10000; set --chains"),
         (["sample", "--thinning", "0"], "--thinning is 0, allowed: 1 to 1000000; set --thinning"),

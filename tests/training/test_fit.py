@@ -108,6 +108,21 @@ def test_a_run_that_diverges_says_so_and_keeps_its_last_good_checkpoint(tmp_path
     assert run.status()["verdict"] == "diverged"
 
 
+def test_a_verdict_outlasts_an_interruption(tmp_path):
+    run = Run(tmp_path / "run")
+    settings = {"learning_rate": 1e-9, "minimum_learning_rate": 1e-9, "log_every": 1}
+    count = iter(range(1, 100))
+    outcome = train(rival("gsn", **settings), data(), run, stop=lambda: next(count) >= 10)
+    status = run.status()
+    assert (outcome.verdict.name, status["verdict"], status["evidence"]) == (
+        "stalled",
+        "stalled",
+        outcome.verdict.evidence,
+    )
+    assert outcome.verdict.evidence.startswith("in all steps together")
+    assert train(rival("gsn", **settings), data(), run, resume=True).verdict.name == "stalled"
+
+
 @pytest.mark.parametrize("name", ["dbn", "vae"])
 def test_the_log_tells_the_loss_and_the_layer(tmp_path, name):
     run = Run(tmp_path / "run")

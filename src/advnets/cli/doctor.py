@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from advnets import doctor, history
+from advnets import doctor, history, verdicts
 from advnets.cli.arguments import parse
 from advnets.cli.main import BAD_ANSWER, DONE
 from advnets.cli.output import emit, table
@@ -39,6 +39,20 @@ MEANINGS = {
 }
 """Each signal in a few words; docs/signals.md has the formulas."""
 
+OF_RIVALS = {
+    "train_score": "nats a training example, low is good",
+    "held_out_score": "nats a held-out example",
+    "gap": "held-out less training score",
+    "over_mean": "held-out score less the mean example's",
+    "told_apart": "share of held-out data worse than usual",
+    "spread": "variance of particles / of the data",
+    "dead": "share of units the same for every x",
+    "weights": "norm of the weights",
+    "update": "last update / weights",
+    "non_finite": "numbers that are not finite",
+}
+"""The same of the signals of rivals."""
+
 _BARS = "▁▂▃▄▅▆▇█"
 _COLUMNS = 32
 _COURSE = 2000  # lines that are judged one by one, each with all before it
@@ -62,13 +76,8 @@ def run(tokens: list[str]) -> int:
     arguments = parse(Arguments, tokens, "doctor")
     target = Run(arguments.run)
     config, status = target.config(), target.status()
-    if config.rival and status.get("state") != "diverged":
-        raise InputError(
-            f"{target.path} is a run of {config.recipe}, whose log has a loss and no signals, allowed: runs of "
-            "adversarial nets; look at its samples.png, or score it with advnets evaluate"
-        )
-    lines = doctor.stage(history.read_log(target), config)
-    verdict = doctor.diverged() if status.get("state") == "diverged" else doctor.judge(lines, config.train)
+    lines = verdicts.lines_of(target, config)
+    verdict = doctor.diverged() if status.get("state") == "diverged" else verdicts.judge(lines, config)
     if verdict is None:
         raise InputError(
             f"{target.path} has no signals in its log, allowed: a run of at least {config.train.log_every} steps with "
@@ -87,7 +96,7 @@ def _course(lines: Sequence[history.Line], config: Config) -> list[dict[str, Any
     lines = lines[-1 :: -(1 + len(lines) // _COURSE)][::-1]  # the last one among them
     course: list[dict[str, Any]] = []
     for index, line in enumerate(lines):
-        verdict = doctor.judge(lines[: index + 1], config.train)
+        verdict = verdicts.judge(lines[: index + 1], config)
         if verdict and (not course or course[-1]["verdict"] != verdict.name):
             course.append({"step": line["step"], "verdict": verdict.name})
     return course
@@ -132,7 +141,8 @@ def _page(
         stood = " → ".join(f"{one['verdict']} from {one['step']:,}" for one in course[-6:])
         head.append(f"  verdicts  {'… → ' if len(course) > 6 else ''}{stood}")
     rows: list[tuple[str, ...]] = [("signal", "", "lowest", "highest", "now", "")]
-    rows += [row for name, meaning in MEANINGS.items() if (row := _row(name, meaning, lines))]
+    meanings, shown = OF_RIVALS if config.rival else MEANINGS, verdicts.shown(lines, config)
+    rows += [row for name, meaning in meanings.items() if (row := _row(name, meaning, shown))]
     return "\n".join([*map(plain, head), *(["", table(rows)] if len(rows) > 1 else [])])
 
 

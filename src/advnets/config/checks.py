@@ -14,7 +14,7 @@ FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "trai
 _GAME = {
     *("noise", "generator", "discriminator", "second_stage"),
     *("train.mode", "train.k", "train.generator_steps", "train.minimax_weight", "train.non_saturating_weight"),
-    *("train.discriminator_learning_rate", "train.average_decay", "train.signals", "train.on_bad"),
+    *("train.discriminator_learning_rate", "train.average_decay", "train.on_bad"),
     "train.validate_every",
 }
 """Settings, and whole sections of them, that adversarial nets have and rivals do not."""

@@ -57,14 +57,18 @@ class ContractiveLayer(nn.Module):
         slope = h * (1 - h)
         return slope * linear((slope * noise) @ self.weight, self.weight)
 
-    def loss(self, x: Float[Tensor, "batch below"], contraction: float) -> Float[Tensor, ""]:
-        """Return −Σ_i (x_i·log x′_i + (1 − x_i)·log(1 − x′_i)) + α‖J‖²_F in nats, a mean over the minibatch.
+    def losses(self, x: Float[Tensor, "batch below"], contraction: float) -> Float[Tensor, " batch"]:
+        """Return −Σ_i (x_i·log x′_i + (1 − x_i)·log(1 − x′_i)) + α‖J‖²_F of each example, in nats.
 
         x lies within 0 and 1; α is `contraction`. Rifai et al. 2011.
         """
         h = self.encode(x)
         cross_entropy = binary_cross_entropy_with_logits(self.logits(h), x, reduction="none").sum(1)
-        return (cross_entropy + contraction * self.squared_jacobian(h)).mean()
+        return cross_entropy + contraction * self.squared_jacobian(h)
+
+    def loss(self, x: Float[Tensor, "batch below"], contraction: float) -> Float[Tensor, ""]:
+        """Return the mean of `losses` over the minibatch."""
+        return self.losses(x, contraction).mean()
 
 
 class StackedCAE(Rival):
@@ -92,10 +96,14 @@ class StackedCAE(Rival):
 
     def loss(self, x: Float[Tensor, "batch d"], stage: int, random: torch.Generator) -> Float[Tensor, ""]:
         """Return the loss of the layer of a stage on the codes of the layers below it; draws nothing."""
-        with torch.no_grad():
-            for below in range(stage):
-                x = self.part(below).encode(x)
-        return self.part(stage).loss(x, self.config.contraction)
+        return self.part(stage).loss(self.below(x, stage), self.config.contraction)
+
+    @torch.no_grad()
+    def below(self, x: Float[Tensor, "batch d"], stage: int) -> Float[Tensor, "batch below"]:
+        """Return what the layer of a stage learns: x, or the code of the layers below."""
+        for layer in range(stage):
+            x = self.part(layer).encode(x)
+        return x
 
     @torch.no_grad()
     def start(self, chains: int, random: torch.Generator) -> Float[Tensor, "chains below"]:
@@ -103,10 +111,7 @@ class StackedCAE(Rival):
 
         From uniform numbers the chain comes to a state that is no digit and stays there (docs/lab-log.md).
         """
-        x = independent_bits(self.mean, chains, random)
-        for stage in range(self.stages - 1):
-            x = self.part(stage).encode(x)
-        return x
+        return self.below(independent_bits(self.mean, chains, random), self.stages - 1)
 
     @torch.no_grad()
     def move(self, state: Float[Tensor, "chains below"], random: torch.Generator) -> Float[Tensor, "chains below"]:

@@ -51,10 +51,15 @@ class DBN(Rival):
 
     def loss(self, x: Float[Tensor, "batch d"], stage: int, random: torch.Generator) -> Float[Tensor, ""]:
         """Return the loss of the machine of a stage, on hidden units drawn through the ones below."""
-        with torch.no_grad():
-            for below in range(stage):
-                x = self.part(below).draw_hidden(x, random)
-        return self.part(stage).loss(x, self.config.gibbs_steps, self.config.weight_decay, random)
+        below = self.below(x, stage, random)
+        return self.part(stage).loss(below, self.config.gibbs_steps, self.config.weight_decay, random)
+
+    @torch.no_grad()
+    def below(self, x: Float[Tensor, "batch d"], stage: int, random: torch.Generator) -> Float[Tensor, "batch below"]:
+        """Return what the machine of a stage learns: x, or hidden units drawn through the ones below."""
+        for machine in range(stage):
+            x = self.part(machine).draw_hidden(x, random)
+        return x
 
     @torch.no_grad()
     def start(self, chains: int, random: torch.Generator) -> Float[Tensor, "chains hidden"]:

@@ -1,5 +1,6 @@
 """Deep generative stochastic networks (Bengio, Thibodeau-Laufer, Alain, Yosinski 2014)."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
@@ -52,13 +53,28 @@ class GSN(Rival):
         BCE, in nats, is a mean over the batch *and over pixels*, as in the authors' code: their learning rate .25 is
         for this scale. Hidden layers start at 0. No gradient passes the draws of h_0, every one passes h_1 … h_L.
         """
-        layers = [salt_and_pepper(x, self.config.corruption, random)]
-        layers += [x.new_zeros(len(x), units) for units in self.sizes[1:]]
         loss: Tensor = x.new_zeros(())
-        for _ in range(self.config.walkback):
-            layers, logits = self._update(layers, random)
+        for logits in self.reconstructions(x, random):
             loss = loss + binary_cross_entropy_with_logits(logits, x)
         return loss
+
+    def reconstructions(
+        self, x: Float[Tensor, "batch d"], random: torch.Generator
+    ) -> Iterator[Float[Tensor, "batch d"]]:
+        """Yield the logits of x in each update of the walkback, a chain that begins at x with salt and pepper."""
+        layers = [salt_and_pepper(x, self.config.corruption, random)]
+        layers += [x.new_zeros(len(x), units) for units in self.sizes[1:]]
+        for _ in range(self.config.walkback):
+            layers, logits = self._update(layers, random)
+            yield logits
+
+    @torch.no_grad()
+    def upwards(self, x: Float[Tensor, "batch d"]) -> Float[Tensor, "batch hidden"]:
+        """Return h_1, …, h_L side by side of one pass upwards without noise: h_i = tanh(h_{i−1} W_{i−1} + b_i)."""
+        layers = [x]
+        for weight, bias in zip(self.weights, list(self.biases)[1:], strict=True):
+            layers.append(torch.tanh(torch.addmm(bias, layers[-1], weight)))
+        return torch.cat(layers[1:], dim=1)
 
     def start(self, chains: int, random: torch.Generator) -> Float[Tensor, "chains state"]:
         """Draw x independently with the mean of training examples; hidden layers 0."""

@@ -23,10 +23,13 @@ from advnets.seeds import stream
 from advnets.training import checkpoint, schedules, session
 from advnets.training.batches import Batches
 from advnets.training.facts import differences, note_elsewhere
+from advnets.training.fit_signals import Probe, new_probe, take
 from advnets.training.game import Player, new_optimiser
 from advnets.training.outcome import Outcome, Progress, check_device, dtype
 from advnets.training.processor import fast_products, keep_memory
 from advnets.training.showing import save_picture
+from advnets.training.signals import norm
+from advnets.training.watch import Watch, new_watch
 
 
 @dataclass
@@ -43,6 +46,8 @@ class Fit:
     step: int = 0
     stage: int = 0
     summed: int = 0
+    moved: float | None = None
+    """Norm of the last update, of the steps that signals are measured after."""
 
     @property
     def stage_step(self) -> int:
@@ -62,8 +67,7 @@ def train(
     """Train a rival as `advnets.training.train` does adversarial nets; raises InputError likewise."""
     started = time.perf_counter()
     with session.threads_for(config, data):
-        state, step = _train(config, data, run, resume, stop, report)
-    verdict = doctor.diverged() if state == "diverged" else None
+        state, step, verdict = _train(config, data, run, resume, stop, report)
     return Outcome(state, step, time.perf_counter() - started, verdict)
 
 
@@ -87,7 +91,7 @@ def _train(
     resume: bool,
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
-) -> tuple[str, int]:
+) -> tuple[str, int, doctor.Verdict | None]:
     check_device(config)
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
     _check_reach(config, data)
@@ -101,11 +105,14 @@ def _train(
         if resume:
             _resume(fit, run)
             note_elsewhere(run, fit.step, differences(run, config))
-        run.write_status(fit.step, "running", None)
-        with session.interruptible(run, lambda: {"verdict": None}):
-            state = _play(fit, batches, data, run, stop, report)
-        run.write_status(fit.step, state, "diverged" if state == "diverged" else None)
-    return state, fit.step
+        watch = new_watch(run, config)
+        run.write_status(fit.step, "running", **watch.told())
+        with session.interruptible(run, watch.told):
+            state = _play(fit, batches, data, run, watch, stop, report)
+        if state == "diverged":
+            watch.verdict = doctor.diverged()
+        run.write_status(fit.step, state, **watch.told())
+    return state, fit.step, watch.verdict
 
 
 def _play(
@@ -113,11 +120,13 @@ def _play(
     batches: Batches,
     data: DataSet,
     run: Run,
+    watch: Watch,
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
 ) -> str:
     """Step until the end, the user or a number that is not finite; say which."""
     train = fit.config.train
+    probe = new_probe(fit.model, data, fit.config.seed) if train.signals == "on" else None
     ending = fit.step >= train.steps
     if fit.step and (ending or fit.step % train.sample_every == 0):
         _picture(fit, data, run, again=False)  # killed between the checkpoint and its picture
@@ -129,15 +138,16 @@ def _play(
         ending = fit.step >= train.steps or stop()
         measures = None
         if fit.step % train.log_every == 0:
-            measures = _log(fit, batches, run)
+            measures, line = _log(fit, batches, run, probe)
             speed = 1000 * (time.perf_counter() - since) / made
             run.append(run.timing, {"step": fit.step, "milliseconds_per_step": speed})
             since, made = time.perf_counter(), 0
+            watch.see(line)
             if not math.isfinite(measures["loss"]):
                 return "diverged"
-        report(Progress(fit.step, train.steps, measures))
+        report(Progress(fit.step, train.steps, measures, watch.verdict))
         paused = time.perf_counter()
-        if not _keep(fit, data, run, ending=ending):
+        if not _keep(fit, data, run, watch, ending=ending):
             return "diverged"
         since += time.perf_counter() - paused
     return "finished" if fit.step >= train.steps else "interrupted"
@@ -146,9 +156,15 @@ def _play(
 def move(fit: Fit, batches: Batches) -> None:
     """Make one step: a minibatch, its loss, its gradient, and on to the next layer where that is due."""
     _enter_stage(fit)
+    train = fit.config.train
     loss = fit.model.loss(batches[fit.step], fit.stage, fit.random)
     loss.backward()
-    fit.player.update(fit.config.train, fit.stage_step, fit.stage_step // batches.per_epoch + 1)
+    measured = train.signals == "on" and (fit.step + 1) % train.log_every == 0
+    before = [parameter.detach().clone() for parameter in fit.player.net.parameters()] if measured else []
+    fit.player.update(train, fit.stage_step, fit.stage_step // batches.per_epoch + 1)
+    if measured:
+        pairs = zip(fit.player.net.parameters(), before, strict=True)
+        fit.moved = norm(after.detach() - weight for after, weight in pairs)
     fit.total += loss.detach()
     fit.summed += 1
     fit.step += 1
@@ -162,8 +178,8 @@ def _enter_stage(fit: Fit) -> None:
         fit.player = _player(fit.model, fit.config, fit.stage)
 
 
-def _log(fit: Fit, batches: Batches, run: Run) -> dict[str, float]:
-    """Append the mean loss since the last line to log.jsonl, and return it. Rates are of the step just made."""
+def _log(fit: Fit, batches: Batches, run: Run, probe: Probe | None) -> tuple[dict[str, float], dict[str, Any]]:
+    """Append the mean loss since the last line to log.jsonl; return it and the line. Rates are of the last step."""
     train, before = fit.config.train, fit.stage_step - 1
     epoch = before // batches.per_epoch + 1
     measures = {"loss": float(fit.total) / fit.summed}
@@ -175,13 +191,18 @@ def _log(fit: Fit, batches: Batches, run: Run) -> dict[str, float]:
         "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
         **{name: value if math.isfinite(value) else None for name, value in measures.items()},
     }
+    if probe is not None:
+        device = fit.random.device
+        with fast_products(device):
+            draws = stream(fit.config.seed, "signals", fit.step, device)
+            line["signals"] = take(fit.model, fit.stage, probe, fit.moved, draws)
     run.append(run.log, line, begun=fit.step > train.log_every)
     fit.total.zero_()
     fit.summed = 0
-    return measures
+    return measures, line
 
 
-def _keep(fit: Fit, data: DataSet, run: Run, *, ending: bool) -> bool:
+def _keep(fit: Fit, data: DataSet, run: Run, watch: Watch, *, ending: bool) -> bool:
     """Write the checkpoint and the picture that are due at this step; False where a weight is not finite."""
     train = fit.config.train
     saving, drawing = (ending or fit.step % every == 0 for every in (train.checkpoint_every, train.sample_every))
@@ -191,7 +212,7 @@ def _keep(fit: Fit, data: DataSet, run: Run, *, ending: bool) -> bool:
     if saving:
         with run.writing_checkpoint(fit.step, train.keep_every) as folder:
             _save(fit, folder, run.flush_lines())
-        run.write_status(fit.step, "running", None)
+        run.write_status(fit.step, "running", **watch.told())
     if drawing:
         _picture(fit, data, run)
     return True

@@ -103,17 +103,17 @@ def take(game: Game, probe: Probe) -> Signals:
 def _of_logits(real: Tensor, held_out: Tensor, fake: Tensor, slope: Tensor) -> Signals:
     """How D tells real examples and samples apart, and what gradient that leaves either player at the image."""
     return {
-        "accuracy_real": _share(real > 0),
-        "accuracy_fake": _share(fake < 0),
+        "accuracy_real": share(real > 0),
+        "accuracy_fake": share(fake < 0),
         "margin": float(real.mean() - fake.mean()),
-        "rejected": _share(fake.sigmoid() < _REJECTED),
+        "rejected": share(fake.sigmoid() < _REJECTED),
         "gap": float(real.sigmoid().mean() - held_out.sigmoid().mean()),
         "d_gradient": float((fake.sigmoid() * slope).mean()),
         "g_gradient": float(((-fake).sigmoid() * slope).mean()),
     }
 
 
-def _share(there: Bool[Tensor, "*n"]) -> float:
+def share(there: Bool[Tensor, "*n"]) -> float:
     """Share of the trues, to the nearest double: .4 is no more than .4, as a rule asks, where in float32 it is."""
     return int(there.sum()) / there.numel()
 
@@ -125,21 +125,21 @@ def _of_samples(x: Rows, probe: Probe) -> Signals:
     near = float(torch.cdist(x, probe.train).amin(1).median())
     found: Signals = {
         "spread": _spread(x) / probe.spread if probe.spread else None,
-        "repeated": _share(_nearest(x) <= probe.near),
+        "repeated": share(_nearest(x) <= probe.near),
         "crowd": int(crowd.max()) / len(x),
         "nearness": near / probe.apart if probe.apart > _EQUAL * probe.spread else None,
     }
     if probe.centres is not None and probe.shares is not None:
         shares = _shares(x, probe.centres)
         there = probe.shares > 0
-        found["classes"] = _share(shares[there] > 0)
+        found["classes"] = share(shares[there] > 0)
         found["class_distance"] = float((shares - probe.shares).abs().sum() / 2)
     return found
 
 
 def _of_player(player: Player, name: str) -> Signals:
     """Norm of a player's weights, and of its last update relative to that, before column norms were limited."""
-    size, update = _norm(parameter.detach() for parameter in player.net.parameters()), _norm(_updates(player))
+    size, update = norm(parameter.detach() for parameter in player.net.parameters()), norm(_updates(player))
     rate = player.optimiser.param_groups[0]["lr"]
     return {f"{name}_weights": size, f"{name}_update": rate * update / size if size else None}
 
@@ -176,7 +176,7 @@ def _watched(generator: nn.Module, latents: Tensor) -> tuple[float | None, Tenso
     finally:
         for hook in hooks:
             hook.remove()
-    return (_share(torch.cat(silent)) if silent else None), samples
+    return (share(torch.cat(silent)) if silent else None), samples
 
 
 def _spread(x: Rows) -> float:
@@ -210,6 +210,6 @@ def _shares(x: Rows, centres: Float[Tensor, "classes numbers"]) -> Float[Tensor,
     return counts / len(x)
 
 
-def _norm(tensors: Iterable[Tensor]) -> float:
+def norm(tensors: Iterable[Tensor]) -> float:
     """Length of all numbers as one vector."""
     return math.sqrt(sum(float(torch.linalg.vector_norm(tensor)) ** 2 for tensor in tensors))

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from advnets import doctor, history
-from advnets.config import Config, TrainConfig
+from advnets import doctor, verdicts
+from advnets.config import Config
 from advnets.errors import InputError
 from advnets.runs import Run, read_json, reporting, write_json
 from advnets.training import checkpoint
@@ -19,7 +19,7 @@ ROLLBACKS = 6
 class Watch:
     """The lines of a run's log in the present stage, with the verdict on them."""
 
-    train: TrainConfig
+    config: Config
     lines: list[dict[str, Any]] = field(default_factory=list)
     verdict: doctor.Verdict | None = None
     stopped: bool = False
@@ -28,8 +28,8 @@ class Watch:
     def see(self, line: dict[str, Any]) -> None:
         """Judge anew with one more line."""
         self.lines.append(line)
-        self.verdict = doctor.judge(self.lines, self.train)
-        self.stopped = self.train.on_bad != "warn" and self.verdict is not None and self.verdict.bad
+        self.verdict = verdicts.judge(self.lines, self.config)
+        self.stopped = self.config.train.on_bad != "warn" and self.verdict is not None and self.verdict.bad
 
     def until(self, step: int) -> list[dict[str, Any]]:
         """Lines up to a step."""
@@ -44,8 +44,8 @@ class Watch:
 
 def new_watch(run: Run, config: Config) -> Watch:
     """Read the log of a run that goes on, after it was cut back to the checkpoint; without signals there is no need."""
-    lines = doctor.stage(history.read_log(run), config) if config.train.signals == "on" else []
-    return Watch(config.train, lines, doctor.judge(lines, config.train))
+    lines = verdicts.lines_of(run, config) if config.train.signals == "on" else []
+    return Watch(config, lines, verdicts.judge(lines, config))
 
 
 def rollbacks(run: Run) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def roll_back(game: Game, run: Run, watch: Watch) -> bool:
     """
     verdict = watch.verdict.name if watch.verdict else "diverged"
     made = rollbacks(run)
-    if watch.train.on_bad != "rollback" or verdict in doctor.LASTING or len(made) >= ROLLBACKS:
+    if watch.config.train.on_bad != "rollback" or verdict in doctor.LASTING or len(made) >= ROLLBACKS:
         return False
     step = _last_good(game, run, watch, made)
     if step is None:
@@ -102,7 +102,7 @@ def roll_back(game: Game, run: Run, watch: Watch) -> bool:
         write_json(_file(run), {"rollbacks": made})
     slow(game, 1)
     watch.lines, watch.stopped = watch.until(step), False
-    watch.verdict = doctor.judge(watch.lines, watch.train)
+    watch.verdict = verdicts.judge(watch.lines, watch.config)
     run.write_status(step, "running", **watch.told())
     return True
 
@@ -116,7 +116,7 @@ def _last_good(game: Game, run: Run, watch: Watch, made: list[dict[str, Any]]) -
     if made and game.step <= made[-1]["at"]:
         steps = [step for step in steps if step < made[-1]["to"]] or steps
     for step in reversed(steps):
-        verdict = doctor.judge(watch.until(step), watch.train)
+        verdict = verdicts.judge(watch.until(step), watch.config)
         if verdict is None or not verdict.bad:
             return step
     return None
