@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from advnets.data.dataset import DataSet, Split
 from advnets.rivals.bits import draw_bits
-from advnets.rivals.cae import StackedCAE
+from advnets.rivals.cae import ContractiveLayer, StackedCAE
 from advnets.rivals.dbn import DBN
 from advnets.rivals.gsn import GSN
 from advnets.rivals.rbm import RBM
@@ -67,7 +67,8 @@ def take(model: Rival, stage: int, probe: Probe, moved: float | None, random: to
     }
     if not isinstance(part, RBM):  # whose free energies count from log Z
         gaussian = isinstance(model, VAE) and model.log_variance is not None
-        found["over_mean"] = means[1] - float(_by_the_mean(train, held_out, gaussian=gaussian))
+        own = part.losses(held_out, 0.0).mean() if isinstance(part, ContractiveLayer) else means[1]  # no contraction
+        found["over_mean"] = float(own - _by_the_mean(train, held_out, gaussian=gaussian))
     if isinstance(part, RBM) and part.chains is not None:
         found["spread"] = _spread(part.chains, train if part.kind == "gaussian" else draw_bits(train, random))
     numbers = torch.cat([*(one.flatten() for one in weights), variation, *scores])
