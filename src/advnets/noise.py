@@ -22,3 +22,8 @@ def draw(config: NoiseConfig, count: int, generator: torch.Generator, dtype: tor
             z = torch.randn(shape, generator=generator, device=device, dtype=dtype)
             length: Tensor = z.norm(dim=1, keepdim=True)
             return z / length
+
+
+def beside(z: Noise, c: Float[Tensor, "batch c"] | None) -> Float[Tensor, "batch latent_and_c"]:
+    """Put c, where there is one, beside z: what a generator is given."""
+    return z if c is None else torch.cat([z, c.to(z)], dim=1)

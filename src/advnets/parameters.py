@@ -3,7 +3,7 @@
 import math
 from itertools import pairwise
 
-from advnets.config import CAEConfig, Config, DiscriminatorConfig, GSNConfig, RBMConfig, Rival, VAEConfig
+from advnets.config import CAEConfig, Config, GSNConfig, RBMConfig, Rival, VAEConfig
 from advnets.errors import InputError
 
 _MOST = 2**38  # parameters of a net: a tebibyte
@@ -19,7 +19,7 @@ def parameter_counts(config: Config, shape: tuple[int, ...], *, stage: int = 1) 
     else:
         counts = {
             "generator": _generator_parameters(config, shape, stage),
-            "discriminator": _discriminator_parameters(config.discriminator, shape),
+            "discriminator": _discriminator_parameters(config, shape),
         }
     if max(counts.values()) > _MOST:
         smaller = (
@@ -41,18 +41,27 @@ def _dense(sizes: list[int]) -> int:
 def _generator_parameters(config: Config, shape: tuple[int, ...], stage: int) -> int:
     generator, latent, second = config.generator, config.noise.dimension, config.second_stage
     count = _dense([latent, *second.hidden, latent]) if stage == 2 and second else 0
+    if condition := config.condition:
+        own, given = condition.generator_units, condition.size or 0
+        count += sum((below + 1) * above for below, above in zip((latent, given), own, strict=False))
+        latent = sum(own) or latent + given
     if not generator.maps:
         return count + _dense([latent, *generator.hidden, math.prod(shape)])
     kernels = generator.maps[0] * shape[0] * generator.kernel**2
     return count + _dense([latent, *generator.hidden]) + kernels + math.prod(shape)
 
 
-def _discriminator_parameters(discriminator: DiscriminatorConfig, shape: tuple[int, ...]) -> int:
-    count = 0
+def _discriminator_parameters(config: Config, shape: tuple[int, ...]) -> int:
+    discriminator, condition, count = config.discriminator, config.condition, 0
     for layer in discriminator.convolutions:
         count += layer.channels * layer.pieces * (shape[0] * layer.kernel**2 + 1)
         shape = layer.output_shape(shape)
     below = math.prod(shape)
+    if condition:
+        own, given = condition.discriminator_units, condition.size or 0
+        pieces = condition.discriminator_pieces
+        count += sum((inputs + 1) * units * pieces for inputs, units in zip((below, given), own, strict=False))
+        below = sum(own) or below + given
     for units in discriminator.hidden:
         count += (below + 1) * units * discriminator.pieces
         below = units

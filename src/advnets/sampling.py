@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from advnets import noise, pictures
+from advnets import conditions, noise, pictures
+from advnets.conditions import Conditions
 from advnets.config import ChainConfig, Config, NoiseConfig
 from advnets.data.dataset import FloatArray, Scaling
 from advnets.errors import InputError
@@ -41,20 +42,26 @@ def generate(net: nn.Module, latents: Float[Tensor, "n latent"]) -> FloatArray:
     return np.concatenate(chunks)
 
 
-def draw_latents(config: NoiseConfig, count: int, seed: int) -> Float[Tensor, "n latent"]:
-    """Draw z ~ p_z on the CPU, the same for the same seed on every device."""
-    return noise.draw(config, count, stream(seed, "samples"))
+def draw_latents(
+    config: NoiseConfig, count: int, seed: int, conditions: Conditions | None = None
+) -> Float[Tensor, "n latent"]:
+    """Draw z ~ p_z on the CPU, the same for the same seed on every device; c ~ p(c) beside it where there is one."""
+    z = noise.draw(config, count, stream(seed, "samples"))
+    return noise.beside(z, conditions.draw(count, seed) if conditions else None)
 
 
-def lines(config: NoiseConfig, count: int, steps: int, seed: int) -> Float[Tensor, "n latent"]:
+def lines(
+    config: NoiseConfig, count: int, steps: int, seed: int, conditions: Conditions | None = None
+) -> Float[Tensor, "n latent"]:
     """Latents of `count` straight lines of `steps` points between random ends, ends included (figure 3).
 
-    z_t = (1 − t)·z_0 + t·z_1, line by line; on the unit sphere for the spherical prior.
+    z_t = (1 − t)·z_0 + t·z_1, line by line; on the unit sphere for the spherical prior. One c ~ p(c) a line.
     """
     ends = draw_latents(config, 2 * count, seed)
     t = torch.linspace(0, 1, steps)[None, :, None]
     points = ((1 - t) * ends[:count, None] + t * ends[count:, None]).flatten(0, 1)
-    return points / points.norm(dim=1, keepdim=True) if config.kind == "spherical" else points
+    points = points / points.norm(dim=1, keepdim=True) if config.kind == "spherical" else points
+    return noise.beside(points, conditions.draw(count, seed).repeat_interleave(steps, 0) if conditions else None)
 
 
 @torch.no_grad()
@@ -75,12 +82,21 @@ class Sampler:
     step: int
     weights: str
     shape: tuple[int, ...]
+    conditions: Conditions | None = None
+    """p(c), where the run has a condition."""
 
     def draw(self, count: int, seed: int = 0) -> FloatArray:
-        """Draw samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units."""
+        """Draw samples: images (n, c, h, w) in [0, 1], or vectors (n, d) in the data's own units.
+
+        Where the run has a condition, c is drawn from p(c).
+        """
         if isinstance(self.net, Rival):
             return self.scaling.undo(run_chains(self.net, self.config, self.shape, count, seed))
-        return self.from_latents(draw_latents(self.config.noise, count, seed))
+        return self.from_latents(draw_latents(self.config.noise, count, seed, self.conditions))
+
+    def draw_given(self, c: Float[Tensor, "n c"], seed: int = 0) -> FloatArray:
+        """Draw a sample of p(x | c) for every row of c as the nets see it (`conditions` has the way there)."""
+        return self.from_latents(noise.beside(draw_latents(self.config.noise, len(c), seed), c))
 
     def by(self, chain: ChainConfig) -> "Sampler":
         """Return the sampler that draws by these chains; adversarial nets, which have none, draw as before."""
@@ -144,8 +160,11 @@ def _load(run: Run, weights: Weights, step: int | None) -> Sampler:
     require_size(folder / f"{name}.safetensors", parameter_counts(config, shape, stage=stage)["generator"])
     net = build_generator(config, shape, torch.zeros(shape), stream(0, "weights"), stage=stage)
     load_net(net, folder / f"{name}.safetensors")
-    scaling = Scaling.from_json(content.get("data", {}).get("scaling"), shape)
-    return Sampler(config, net, scaling, int(folder.name.removeprefix("step-")), name, shape)
+    data = content.get("data", {})
+    scaling, given = Scaling.from_json(data.get("scaling"), shape), None
+    if config.condition:
+        given = conditions.read(folder / conditions.FILE, config.condition.size or 0, conditions.names(data))
+    return Sampler(config, net, scaling, int(folder.name.removeprefix("step-")), name, shape, given)
 
 
 def _load_rival(run: Run, config: Config, folder: Path, weights: Weights) -> Sampler:

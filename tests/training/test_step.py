@@ -28,9 +28,9 @@ def test_one_pass_equals_two_passes(weights, scale, monkeypatch):
         for parameter in game.discriminator.net.logit.parameters():
             parameter.mul_(scale).sub_(scale / 6)
     monkeypatch.setattr(type(game), "update", lambda self, player, per_epoch, **more: None)  # keep the gradients
-    latents, mask_seed = game.noise(5), 11
+    latents, mask_seed = game.latents(5), 11
     game.random.manual_seed(mask_seed)
-    monkeypatch.setattr(type(game), "noise", lambda self, count: latents)
+    monkeypatch.setattr(type(game), "latents", lambda self, count, c=None: latents)
     released_step(game, batches)
     d_twin, g_twin = oracles.two_pass_gradients(
         game.generator.net,
@@ -128,8 +128,8 @@ def test_each_player_s_step_leaves_the_other_alone(monkeypatch):
 def test_paper_step_draws_fresh_noise_and_fresh_data_for_every_update(monkeypatch):
     game, batches = game_of(tiny(mode="paper", k=2), data())
     noises, numbers = [], []
-    draw, take = type(game).noise, type(batches).__getitem__
-    monkeypatch.setattr(type(game), "noise", lambda self, count: noises.append(draw(self, count)) or noises[-1])
+    draw, take = type(game).latents, type(batches).__getitem__
+    monkeypatch.setattr(type(game), "latents", lambda self, *given: noises.append(draw(self, *given)) or noises[-1])
     monkeypatch.setattr(type(batches), "__getitem__", lambda self, n: numbers.append(n) or take(self, n))
     for step in range(2):
         game.step = step
@@ -142,8 +142,8 @@ def test_paper_step_draws_fresh_noise_and_fresh_data_for_every_update(monkeypatc
 def test_generator_steps_are_updates_of_g_on_fresh_noise_against_the_same_d(monkeypatch):
     game, batches = game_of(tiny(mode="paper", generator_steps=3), data())
     noises, moves = [], []
-    draw, update = type(game).noise, type(game).update
-    monkeypatch.setattr(type(game), "noise", lambda self, count: noises.append(draw(self, count)) or noises[-1])
+    draw, update = type(game).latents, type(game).update
+    monkeypatch.setattr(type(game), "latents", lambda self, *given: noises.append(draw(self, *given)) or noises[-1])
 
     def told(self, player, *rest, **options):
         moves.append("G" if player is self.generator else "D")

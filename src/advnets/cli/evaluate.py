@@ -37,8 +37,8 @@ class Arguments:
     subject: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_OR_SAMPLES")]
     """A run folder, a file of samples, or a folder of images."""
     metrics: tuple[str, ...] = ()
-    """Names out of parzen, fid, kid, precision_recall, nearest_neighbour, ndb, classes, modes, memorisation,
-    duplicates, ais; by default all that make sense for the data, but for ais."""
+    """Names out of parzen, fid, kid, precision_recall, nearest_neighbour, ndb, classes, conditional, modes,
+    memorisation, duplicates, ais; by default all that make sense for the data, but for ais."""
     samples: int = 10_000
     """How many samples to score."""
     seed: int = 0

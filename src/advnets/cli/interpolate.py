@@ -51,7 +51,7 @@ def run(tokens: list[str]) -> int:
     from advnets import sampling
 
     sampler = sampling.load_sampler(Run(arguments.run), arguments.weights)
-    latents = sampling.lines(sampler.config.noise, arguments.rows, arguments.steps, arguments.seed)
+    latents = sampling.lines(sampler.config.noise, arguments.rows, arguments.steps, arguments.seed, sampler.conditions)
     picture = sampling.picture(sampler.from_latents(latents), sampler.scaling, columns=arguments.steps)
     with writing(file) as stream:
         picture.save(stream, format="PNG")

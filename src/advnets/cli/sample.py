@@ -3,11 +3,12 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 import tyro
 
-from advnets.cli.arguments import parse
+from advnets.cli.arguments import given_names, parse
 from advnets.cli.main import DONE
 from advnets.cli.output import emit, say, writing
 from advnets.config import to_json
@@ -15,6 +16,7 @@ from advnets.errors import InputError
 from advnets.runs import Run
 
 if TYPE_CHECKING:
+    from advnets.conditions import Rows
     from advnets.sampling import Sampler
 
 _MOST = {".png": 10_000, ".npz": 1_000_000, ".npy": 1_000_000}  # samples a file
@@ -29,7 +31,7 @@ class Arguments:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder."""
     n: int = 64
-    """How many samples."""
+    """How many samples; with --class all ten of each by default."""
     seed: int = 0
     """Seed of the noise: the same seed gives the same samples."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -38,6 +40,10 @@ class Arguments:
     """auto: the moving average where the run keeps one."""
     step: int | None = None
     """Step of an earlier checkpoint; the last one by default."""
+    of_class: Annotated[str | None, tyro.conf.arg(name="class", metavar="NAME|all")] = None
+    """For runs with a condition: samples of one class, or of all, class by class, a row of the picture each."""
+    c: tuple[float, ...] = ()
+    """For runs that are conditioned on numbers: the numbers, in the data's own units."""
     chains: int | None = None
     """For rivals, as the four below: chains side by side. By default all are as the run says."""
     burn_in: int | None = None
@@ -65,8 +71,11 @@ def run(tokens: list[str]) -> int:
 
     from advnets.sampling import load_sampler
 
-    sampler = _with_chain(load_sampler(Run(arguments.run), arguments.weights, arguments.step), arguments)
-    shape = _write(sampler, arguments, file)
+    sampler = load_sampler(Run(arguments.run), arguments.weights, arguments.step)
+    if sampler.conditions and arguments.of_class == "all" and "n" not in given_names(tokens):
+        arguments = dataclasses.replace(arguments, n=10 * len(sampler.conditions.names))
+    sampler = _with_chain(sampler, arguments)
+    shape = _write(sampler, arguments, file, _given(sampler, arguments))
     chain = sampler.config.chain
     if arguments.json:
         emit(
@@ -78,6 +87,8 @@ def run(tokens: list[str]) -> int:
                 "step": sampler.step,
                 "weights": sampler.weights,
                 "shape": shape,
+                **({"class": arguments.of_class} if arguments.of_class else {}),
+                **({"c": arguments.c} if arguments.c else {}),
                 **({"chain": {**to_json(chain), "start": "noise"}} if chain else {}),
             }
         )
@@ -113,24 +124,56 @@ def _with_chain(sampler: "Sampler", arguments: Arguments) -> "Sampler":
     return sampler.by(dataclasses.replace(sampler.config.chain, **given))
 
 
+def _given(sampler: "Sampler", arguments: Arguments) -> "Rows | None":
+    """Return c of every sample, where the command line says it; raises InputError for a run without a condition."""
+    conditions = sampler.conditions
+    if arguments.of_class is None and not arguments.c:
+        return None
+    option = "class" if arguments.of_class is not None else "c"
+    if conditions is None:
+        raise InputError(
+            f"--{option} is set and {arguments.run} has no condition, allowed: with runs that have one "
+            "(mnist-conditional, digits-conditional, --condition.kind labels); leave it out"
+        )
+    if arguments.of_class is not None and arguments.c:
+        raise InputError("--class and --c are both set, allowed: one of them; leave one out")
+    if arguments.c:
+        if conditions.names:
+            raise InputError(
+                f"--c is set and {arguments.run} is conditioned on classes, allowed: --class with one of "
+                f"{', '.join(conditions.names[:20])}, or all; use --class"
+            )
+        return conditions.of_numbers(np.array(arguments.c)).repeat(arguments.n, 1)
+    if arguments.of_class == "all" and conditions.names:
+        if arguments.n % len(conditions.names):
+            raise InputError(
+                f"--n is {arguments.n}, allowed with --class all: a multiple of the {len(conditions.names)} classes; "
+                "set --n"
+            )
+        return conditions.spread_out(arguments.n)
+    return conditions.of_class(arguments.of_class or "").repeat(arguments.n, 1)
+
+
 def in_range(option: str, value: int, low: int, high: int) -> None:
     """Raise InputError for a value outside low..high."""
     if not low <= value <= high:
         raise InputError(f"{option} is {value}, allowed: {low} to {high}; set {option}")
 
 
-def _write(sampler: "Sampler", arguments: Arguments, file: Path) -> list[int]:
+def _write(sampler: "Sampler", arguments: Arguments, file: Path, c: "Rows | None") -> list[int]:
     """Write images in [0, 1], channels last, or vectors in the data's own units; return the shape of the array."""
-    import numpy as np
-
     from advnets import pictures
     from advnets.sampling import picture
 
     chain, states = sampler.config.chain, None
+    if arguments.of_class == "all" and sampler.conditions:
+        states = arguments.n // len(sampler.conditions.names)  # a row of the picture a class
     if chain and arguments.consecutive:
         states = arguments.n // chain.chains
         rows = sampler.trajectories(chain.chains, states, arguments.seed, thinning=chain.thinning)
         samples = rows.reshape(arguments.n, *rows.shape[2:])
+    elif c is not None:
+        samples = sampler.draw_given(c, arguments.seed)
     else:
         samples = sampler.draw(arguments.n, arguments.seed)
     array = pictures.channels_last(samples)
@@ -139,7 +182,8 @@ def _write(sampler: "Sampler", arguments: Arguments, file: Path) -> list[int]:
             case ".png":
                 picture(samples, sampler.scaling, columns=states).save(stream, format="PNG")
             case ".npz":
-                np.savez_compressed(stream, samples=array, seed=arguments.seed, step=sampler.step)
+                beside: dict[str, Any] = {} if c is None or not arguments.of_class else {"y": c.argmax(1).numpy()}
+                np.savez_compressed(stream, samples=array, seed=arguments.seed, step=sampler.step, **beside)
             case ".npy":
                 np.save(stream, array)
     return list(array.shape)

@@ -14,6 +14,7 @@ from advnets.cli.arguments import given_names, option_names, parse
 from advnets.config import (
     CAEConfig,
     ChainConfig,
+    ConditionConfig,
     Config,
     DataConfig,
     DiscriminatorConfig,
@@ -37,10 +38,11 @@ Load = Callable[[DataConfig], DataSet]
 
 _SHORT = {"--steps": "--train.steps", "--mode": "--train.mode", "--data": "--data.name"}
 _SECTIONS = [item.name for item in dataclasses.fields(Config) if item.name != "recipe"]
-# Has every option there is: convolutions, a second stage, and all rivals.
+# Has every option there is: convolutions, a second stage, a condition, and all rivals.
 _WIDEST = dataclasses.replace(
     recipes.RECIPES["cifar10-conv"].config,
     second_stage=StackConfig(after=1),
+    condition=ConditionConfig(),
     rbm=RBMConfig(),
     cae=CAEConfig(),
     gsn=GSNConfig(),
@@ -80,6 +82,7 @@ class Arguments:
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     second_stage: StackConfig | None = None
+    condition: ConditionConfig | None = None
     rbm: RBMConfig | None = None
     cae: CAEConfig | None = None
     gsn: GSNConfig | None = None

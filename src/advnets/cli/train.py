@@ -65,10 +65,14 @@ def _counts(config: Config, data: DataSet | None) -> dict[str, int]:
     """Count parameters; raises InputError where nets or minibatch do not fit the data."""
     import torch
 
+    from advnets.conditions import resolved
     from advnets.nets.build import build_discriminator, build_generator
     from advnets.seeds import stream
     from advnets.training.batches import Batches
 
+    if config.condition and config.condition.size is None:
+        data = data or load(config.data, offline=True)
+        config = resolved(config, data)
     shape, examples = _size(config.data, data)
     counts = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
     if examples is not None:

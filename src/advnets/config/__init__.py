@@ -10,6 +10,7 @@ from advnets.config.rivals import RBMConfig as RBMConfig
 from advnets.config.rivals import Rival as Rival
 from advnets.config.rivals import VAEConfig as VAEConfig
 from advnets.config.sections import Activation as Activation
+from advnets.config.sections import ConditionConfig as ConditionConfig
 from advnets.config.sections import Config as Config
 from advnets.config.sections import ConvolutionConfig as ConvolutionConfig
 from advnets.config.sections import DataConfig as DataConfig

@@ -12,19 +12,20 @@ _EVERY = ("train.sample_every", "train.checkpoint_every", "train.keep_every", "t
 _DRAWING = ("chain.chains", "chain.burn_in", "chain.thinning", "chain.pixels")
 FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "train.device", *_DRAWING)
 _GAME = {
-    *("noise", "generator", "discriminator", "second_stage"),
+    *("noise", "generator", "discriminator", "second_stage", "condition"),
     *("train.mode", "train.k", "train.generator_steps", "train.minimax_weight", "train.non_saturating_weight"),
     *("train.discriminator_learning_rate", "train.average_decay", "train.on_bad"),
     "train.validate_every",
 }
 """Settings, and whole sections of them, that adversarial nets have and rivals do not."""
-_RIVAL = {"rbm", "cae", "gsn", "vae", "chain"}
+_PARTS = {"condition", "rbm", "cae", "gsn", "vae", "chain"}
+"""Sections that only some runs have."""
 
 
 def belongs(config: Config, name: str) -> bool:
     """Tell whether a setting means anything for what a run trains."""
     section = name.partition(".")[0]
-    if section in _RIVAL:
+    if section in _PARTS:
         return getattr(config, section) is not None
     return not config.rival or not {section, name} & _GAME
 
@@ -96,6 +97,13 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "chain.chains": (lambda v: v >= 1, "1 or more"),
     "chain.burn_in": (lambda v: 0 <= v <= 10**6, "0 to 1000000"),
     "chain.thinning": (lambda v: 1 <= v <= 10**6, "1 to 1000000"),
+    "condition.size": (lambda v: v is None or 1 <= v <= 100_000, "1 to 100000"),
+    "condition.generator_units": (lambda v: len(v) in (0, 2) and min(v, default=1) >= 1, "none, or two of 1 or more"),
+    "condition.discriminator_pieces": (lambda v: v >= 1, "1 or more"),
+    "condition.discriminator_units": (
+        lambda v: len(v) in (0, 2) and min(v, default=1) >= 1,
+        "none, or two of 1 or more",
+    ),
     "second_stage.after": (lambda v: v >= 1, "1 or more"),
     "second_stage.activations": (len, "one or more names"),
     "second_stage.hidden_biases": (len, "one or more numbers"),
@@ -149,6 +157,15 @@ def _check_together(config: Config) -> None:
         raise InputError(
             f"--train.generator_steps is {train.generator_steps}, allowed in released mode: 1; "
             "for more add --mode paper"
+        )
+    if config.condition and config.second_stage:
+        raise InputError(
+            "condition and second_stage are both set, allowed: one of them; leave --second_stage or --condition out"
+        )
+    if config.condition and config.condition.discriminator_units and config.discriminator.convolutions:
+        raise InputError(
+            "--condition.discriminator_units is set above convolutions, allowed: none, which puts c beside their "
+            "output; leave it out"
         )
     if config.generator.maps and (config.generator.max_column_norm or config.generator.output_sparse):
         raise InputError(

@@ -134,6 +134,22 @@ class DiscriminatorConfig:
 
 
 @dataclass(frozen=True)
+class ConditionConfig:
+    """What samples are conditioned on: c is an input of both players, which then play for p(x | c)."""
+
+    kind: Literal["labels", "vectors"] = "labels"
+    """labels: the classes of the data, a unit each; vectors: numbers beside each example (key c of an .npz file)."""
+    size: int | None = None
+    """Units of c; None takes what the data have."""
+    generator_units: tuple[int, ...] = ()
+    """Rectifiers for z alone and for c alone, below the hidden layers; none puts c beside z."""
+    discriminator_units: tuple[int, ...] = ()
+    """Maxout units for x alone and for c alone, below the hidden layers; none puts c beside x."""
+    discriminator_pieces: int = 5
+    """Linear pieces of each of these."""
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How the game is played."""
 
@@ -218,6 +234,7 @@ class Config:
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     second_stage: StackConfig | None = None
+    condition: ConditionConfig | None = None
     rbm: RBMConfig | None = None
     cae: CAEConfig | None = None
     gsn: GSNConfig | None = None

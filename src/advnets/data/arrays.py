@@ -19,6 +19,7 @@ from advnets.errors import InputError
 
 KEYS = ("samples", "X", "x", "images", "data", "arr_0")
 LABEL_KEYS = ("y", "labels")
+VECTOR_KEY = "c"
 LARGEST = 16 << 30  # bytes an array may take in memory
 
 _DEFLATE_RATIO = 1100  # deflate shrinks at most 1032 to 1: a member that claims more lies
@@ -29,7 +30,7 @@ Array = NDArray[Any]
 
 def read(config: DataConfig, path: Path) -> Raw:
     """Return the arrays of a file in a fixed shuffled order: images, or vectors where an example has one axis."""
-    examples, labels = read_file(path)
+    examples, labels, beside = read_file(path)
     x = arrange(examples, str(path))
     white = white_of(x)
     kind: ScalingKind = "unit" if x.ndim == 4 else "standard"
@@ -39,16 +40,16 @@ def read(config: DataConfig, path: Path) -> Raw:
             "rescale the array"
         )
     numbers, names = number_labels(labels, len(x))
-    train, validation, test = cut_share(x, numbers, config.held_out, str(path))
-    return Raw(train, validation, test, white, kind, str(path), names)
+    parts = cut_share(x, numbers, config.held_out, str(path), _vectors(beside, len(x)))
+    return Raw(*parts, white, kind, str(path), names)
 
 
-def read_file(path: Path) -> tuple[Array, Array | None]:
-    """Return the examples of a .npy or .npz file, and its labels where it has some."""
+def read_file(path: Path) -> tuple[Array, Array | None, Array | None]:
+    """Return the examples of a .npy or .npz file, its labels and its vectors c, where it has some."""
     try:
         if path.suffix.lower() != ".npz":
             with path.open("rb") as file:
-                return _read_npy(file, path.stat().st_size, str(path)), None
+                return _read_npy(file, path.stat().st_size, str(path)), None, None
         with zipfile.ZipFile(path) as archive:
             return _read_npz(archive, path)
     except InputError:
@@ -99,11 +100,20 @@ def number_labels(labels: Array | None, n: int) -> tuple[NDArray[np.int64] | Non
     return np.where(missing, -1, numbers), names
 
 
-def _read_npz(archive: zipfile.ZipFile, path: Path) -> tuple[Array, Array | None]:
+def _vectors(beside: Array | None, n: int) -> NDArray[np.float32] | None:
+    """Return the numbers beside each example as (n, k); None, as for labels, where they are no such numbers."""
+    if beside is None or beside.dtype.kind not in "buif" or beside.ndim not in (1, 2) or len(beside) != n:
+        return None
+    vectors = beside.reshape(n, -1).astype(np.float32)
+    return vectors if vectors.size and np.isfinite(vectors).all() else None
+
+
+def _read_npz(archive: zipfile.ZipFile, path: Path) -> tuple[Array, Array | None, Array | None]:
     members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     key = next((key for key in KEYS if key in members), None) or _only_table(archive, members, path)
     labels = next((_read_member(archive, members[name], path) for name in LABEL_KEYS if name in members), None)
-    return _read_member(archive, members[key], path), labels
+    vectors = _read_member(archive, members[VECTOR_KEY], path) if VECTOR_KEY in members and key != VECTOR_KEY else None
+    return _read_member(archive, members[key], path), labels, vectors
 
 
 def _only_table(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], path: Path) -> str:

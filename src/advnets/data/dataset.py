@@ -16,11 +16,13 @@ ScalingKind = Literal["unit", "contrast", "standard", "none"]
 class Split:
     """Examples x of shape (n, c, h, w) or (n, d), float32, with integer labels where the data set has them.
 
-    A label indexes the data set's class names; -1 stands for no label.
+    A label indexes the data set's class names; -1 stands for no label. `vectors` (n, k) are numbers beside each
+    example, in the user's units, for models that are conditioned on them.
     """
 
     x: FloatArray
     labels: NDArray[np.int64] | None = None
+    vectors: FloatArray | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def scale(raw: Raw, config: DataConfig) -> DataSet:
     """Scale a data set as the configuration says; `auto` takes the data set's own scaling."""
     kind = raw.scaling if config.scaling == "auto" else config.scaling
     scaling, change = _map(raw, kind, config)
-    train, validation, test = (Split(change(part.x), part.labels) for part in raw.parts)
+    train, validation, test = (Split(change(part.x), part.labels, part.vectors) for part in raw.parts)
     return DataSet(
         name=config.name,
         train=train,
@@ -43,7 +43,10 @@ def scale_as_before(raw: Raw, config: DataConfig, before: Scaling, fingerprint: 
     if data.fingerprint == fingerprint or data.scaling.kind != "standard":
         return data
     divisor = raw.white if raw.is_images and raw.white else 1.0
-    parts = [Split(((part.x / divisor - before.shift) / before.scale).astype(np.float32)) for part in raw.parts]
+    parts = [
+        Split(((part.x / divisor - before.shift) / before.scale).astype(np.float32), part.labels, part.vectors)
+        for part in raw.parts
+    ]
     return dataclasses.replace(data, train=parts[0], validation=parts[1], test=parts[2], scaling=before)
 
 
@@ -125,7 +128,7 @@ def _fingerprint(parts: tuple[Part, ...], settings: str) -> str:
     """Hash the unscaled arrays and the settings that scale them: as telling as the scaled arrays, with fewer bytes."""
     digest = hashlib.sha256(settings.encode())
     for part in parts:
-        for array in (part.x, part.labels):
+        for array in (part.x, part.labels, part.vectors):
             if array is not None:
                 digest.update(f"|{array.dtype.str}{array.shape}|".encode())
                 for start in range(0, len(array), _ROWS):

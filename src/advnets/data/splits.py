@@ -16,10 +16,14 @@ FEWEST_EXAMPLES = 10
 
 @dataclass(frozen=True)
 class Part:
-    """Unscaled examples x of shape (n, c, h, w) or (n, d), with labels that index the class names (-1: none)."""
+    """Unscaled examples x of shape (n, c, h, w) or (n, d), with labels that index the class names (-1: none).
+
+    `vectors` (n, k) are further numbers beside each example.
+    """
 
     x: NDArray[Any]
     labels: NDArray[np.int64] | None = None
+    vectors: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,18 +65,32 @@ def shuffled(n: int, seed: int = 0) -> NDArray[np.int64]:
     return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable").astype(np.int64)
 
 
-def cut(x: NDArray[Any], labels: NDArray[np.int64] | None, held_out: int) -> tuple[Part, Part, Part]:
+def cut(
+    x: NDArray[Any],
+    labels: NDArray[np.int64] | None,
+    held_out: int,
+    vectors: NDArray[np.float32] | None = None,
+) -> tuple[Part, Part, Part]:
     """Cut shuffled examples into training, validation and test parts, the last two of `held_out` examples each."""
     order = shuffled(len(x))
     ends = (0, len(x) - 2 * held_out, len(x) - held_out, len(x))
     chosen = [order[start:end] for start, end in pairwise(ends)]
-    train, validation, test = (Part(x[rows], None if labels is None else labels[rows]) for rows in chosen)
+    train, validation, test = (
+        Part(x[rows], None if labels is None else labels[rows], None if vectors is None else vectors[rows])
+        for rows in chosen
+    )
     return train, validation, test
 
 
-def cut_share(x: NDArray[Any], labels: NDArray[np.int64] | None, share: float, name: str) -> tuple[Part, Part, Part]:
+def cut_share(
+    x: NDArray[Any],
+    labels: NDArray[np.int64] | None,
+    share: float,
+    name: str,
+    vectors: NDArray[np.float32] | None = None,
+) -> tuple[Part, Part, Part]:
     """Cut the user's own examples, keeping the share for validation and for testing, one example each at least."""
     n = len(x)
     if n < FEWEST_EXAMPLES:
         raise InputError(f"{name} holds {n} examples, allowed are {FEWEST_EXAMPLES} or more; add examples")
-    return cut(x, labels, max(1, min(round(n * share), (n - 1) // 2)))
+    return cut(x, labels, max(1, min(round(n * share), (n - 1) // 2)), vectors)

@@ -15,6 +15,7 @@ from advnets.data import DataSet, toys
 from advnets.data.splits import shuffled
 from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation import ais, coverage, memorisation, two_sample
+from advnets.evaluation.conditional import class_conditional
 from advnets.evaluation.features import FeatureNet, feature_net
 from advnets.evaluation.folds import Folds
 from advnets.evaluation.kept import kept
@@ -203,6 +204,15 @@ def _classes(scene: Scene) -> dict[str, Any]:
     }
 
 
+def _conditional(scene: Scene) -> dict[str, Any]:
+    """Samples of every class that the model was asked for."""
+    if scene.subject.sampler is None:
+        raise NotMeasurable("samples of a class are drawn from the model itself, and these are samples of one")
+    report = scene.progress("conditional")
+    found = class_conditional(scene.subject.sampler, scene.data, scene.net, seed=scene.plan.seed, report=report)
+    return {**asdict(found), "names": list(scene.data.class_names), "classifier": scene.net.describe()}
+
+
 def _modes(scene: Scene) -> dict[str, Any]:
     if scene.data.name not in toys.MIXTURES:
         raise NotMeasurable(f"{scene.data.name} is no mixture with known modes, as {', '.join(toys.MIXTURES)} are")
@@ -231,6 +241,10 @@ def _ais(scene: Scene) -> dict[str, Any]:
     x = scene.data.test.x[:_EXAMPLES]
     if isinstance(sampler.net, VAE):
         return _ais_of_vae(scene, sampler.net, flat(x))
+    if sampler.config.condition:
+        raise NotMeasurable(
+            "annealed importance sampling is over z, and this generator is given c too: its log p(x) is not estimated"
+        )
     if sampler.config.rival:
         raise NotMeasurable(
             f"annealed importance sampling over z needs a generator, and {sampler.config.recipe} has none"
@@ -282,12 +296,13 @@ def _scalars(result: Any) -> dict[str, float]:
 OTHERS: Mapping[str, Callable[[Scene], dict[str, Any]]] = {
     "parzen": _parzen,
     "classes": _classes,
+    "conditional": _conditional,
     "modes": _modes,
     "memorisation": _memorisation,
     "duplicates": _duplicates,
     "ais": _ais,
 }
-METRICS = ("parzen", *COMPARISONS, "classes", "modes", "memorisation", "duplicates", "ais")
+METRICS = ("parzen", *COMPARISONS, "classes", "conditional", "modes", "memorisation", "duplicates", "ais")
 
 
 def evaluate(
@@ -303,7 +318,7 @@ def evaluate(
     With `folds` the Parzen likelihoods are means over them, the rest stays that of the subject's own fold.
     A measure without a value holds `not_measured`, one sentence. Raises InputError for an unknown metric.
     """
-    names = plan.metrics or _sensible(data)
+    names = plan.metrics or _sensible(data, subject)
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise InputError(f"there is no metric {unknown[0]!r}, allowed: {', '.join(METRICS)}; choose of these")
@@ -323,9 +338,11 @@ def evaluate(
     return {**result, "subject": subject.facts, "protocol": protocol(data, plan, count, folds)}
 
 
-def _sensible(data: DataSet) -> tuple[str, ...]:
-    """Leave out what makes no sense for these data, and what takes long."""
+def _sensible(data: DataSet, subject: Subject) -> tuple[str, ...]:
+    """Leave out what makes no sense for this subject and these data, and what takes long."""
     out = {"ais"}
+    if not (subject.sampler and subject.sampler.conditions and subject.sampler.conditions.names):
+        out.add("conditional")
     if data.name not in toys.MIXTURES:
         out.add("modes")
     if len(data.shape) != 3 or data.test.labels is None or not data.class_names:

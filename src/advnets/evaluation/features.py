@@ -182,6 +182,16 @@ def feature_net(data: DataSet, *, report: Report = silent, cache: Path | None = 
     return _read(folder, data, classes) or _made(folder, data, classes, train, test, report)
 
 
+def taught_accuracy(train: Split, test: Split, *, report: Report = silent) -> float:
+    """Train the classifier of `feature_net` on labelled images and return its accuracy on others that have labels."""
+    known, asked = _labelled(train), _labelled(test)
+    net = _build(known.x.shape[1:], 1 + int(max(known.labels.max(), asked.labels.max())), known.x)
+    with _one_thread():
+        _train(net, torch.from_numpy(known.x), torch.from_numpy(known.labels), report)
+        found = FeatureNet(net, "classifier", known.x.shape[1:])
+        return float(np.mean(found.classify(asked.x) == asked.labels))
+
+
 @dataclass(frozen=True)
 class _Labelled:
     x: Examples

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from advnets import conditions
 from advnets.config import Config
 from advnets.data import DataSet
 from advnets.errors import NotMeasurable
@@ -143,7 +144,7 @@ def validator(config: Config, data: DataSet, samples: int = 10_000) -> Callable[
 
     Its samples come from the same latents every time. A generator that cannot be scored counts as −1e30.
     """
-    latents = draw_latents(config.noise, samples, config.seed)
+    latents = draw_latents(config.noise, samples, config.seed, conditions.of_data(config, data))
     validation = HeldOut.of(data).validation[:VALIDATION_POINTS]
 
     def score(net: nn.Module) -> float:

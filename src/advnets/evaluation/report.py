@@ -34,6 +34,8 @@ MEANINGS: dict[str, str] = {
     "makes samples high and data low; copying makes it fall below .5",
     "ndb": "share of k-means bins that samples fill differently from test data; best at .05",
     "classes": "classes that a classifier sees in the samples; KL to what it sees in test data, best at 0",
+    "conditional": "samples of each class that was asked for: how many a classifier of real examples sees as it, and "
+    "how well a classifier that learned from them sees real examples; both best at their values for real data",
     "modes": "modes of the mixture that samples reach, and the share within 3 sd of one",
     "memorisation": "whether samples lie nearer to training data than held-out data do",
     "duplicates": "samples that are nearly the same as another one",
@@ -49,6 +51,10 @@ _HEADLINES: dict[str, tuple[str, ...]] = {
     "nearest_neighbour": ("accuracy", "real_accuracy", "fake_accuracy", "p_value"),
     "ndb": ("different", "jensen_shannon"),
     "classes": ("hit", "classes", "kl", "p_value"),
+    "conditional": (
+        *("agreement", "agreement_real", "lowest", "missing", "taught", "taught_real", "spread", "nats"),
+        "standard_error",
+    ),
     "modes": ("covered", "modes", "high_quality", "kl"),
     "memorisation": ("memorised", "copied_share", "copied_p_value", "copies", "mean_distance", "held_out_distance"),
     "duplicates": ("repeated", "near_share", "near_share_real", "support", "support_real"),

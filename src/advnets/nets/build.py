@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from advnets.config import Config, StackConfig
+from advnets.nets.conditional import ConditionalDiscriminator, ConditionalGenerator, inner_latent
 from advnets.nets.conv import DeconvolutionGenerator
 from advnets.nets.init import for_layer
 from advnets.nets.maxout import MaxoutDiscriminator
@@ -15,7 +16,11 @@ def build_generator(
 ) -> nn.Module:
     """Build G with fresh weights for examples of `shape`; `mean` is the mean training example."""
     kind = DeconvolutionGenerator if config.generator.maps else MLPGenerator
-    net: nn.Module = kind(config.generator, config.noise.dimension, shape, mean, generator)
+    latent, condition = config.noise.dimension, config.condition
+    if condition:
+        inner = kind(config.generator, inner_latent(latent, condition), shape, mean, generator)
+        return ConditionalGenerator(latent, condition, inner, config.generator.init_range, generator)
+    net: nn.Module = kind(config.generator, latent, shape, mean, generator)
     if stage == 2 and config.second_stage:
         return stack(config, config.second_stage, net, generator)
     return net
@@ -33,7 +38,12 @@ def stack(config: Config, second: StackConfig, pretrained: nn.Module, generator:
 
 
 def build_discriminator(config: Config, shape: tuple[int, ...], generator: torch.Generator) -> nn.Module:
-    """Build D with fresh weights for examples of `shape`; it returns logits of shape (batch,)."""
+    """Build D with fresh weights for examples of `shape`; it returns logits of shape (batch,).
+
+    D(x, random, c) where the run has a condition, D(x, random) where not.
+    """
+    if config.condition:
+        return ConditionalDiscriminator(config.discriminator, config.condition, shape, generator)
     return MaxoutDiscriminator(config.discriminator, shape, generator)
 
 

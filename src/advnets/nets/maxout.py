@@ -36,10 +36,13 @@ class Maxout(nn.Module):
 class MaxoutDiscriminator(nn.Module):
     """D(x) as one logit: maxout layers, on top of maxout convolutions where the config has them.
 
-    Dropout acts on the input of every layer, the logit's included, per example. D = σ(logit).
+    Dropout acts on the input of every layer, the logit's included, per example. D = σ(logit). The first layer above
+    the convolutions has `beside` more inputs, which come as c and which dropout leaves alone.
     """
 
-    def __init__(self, config: DiscriminatorConfig, shape: tuple[int, ...], generator: torch.Generator) -> None:
+    def __init__(
+        self, config: DiscriminatorConfig, shape: tuple[int, ...], generator: torch.Generator, beside: int = 0
+    ) -> None:
         super().__init__()
         self.keep = config.keep
         self.convolutions = nn.ModuleList()
@@ -47,7 +50,7 @@ class MaxoutDiscriminator(nn.Module):
             block = MaxoutConvolution(layer, shape)
             self.convolutions.append(block)
             shape = block.shape
-        sizes = [math.prod(shape), *config.hidden]
+        sizes = [math.prod(shape) + beside, *config.hidden]
         self.layers = nn.ModuleList(Maxout(below, units, config.pieces) for below, units in pairwise(sizes))
         self.logit = nn.Linear(sizes[-1], 1)
         for module in self.modules():
@@ -56,7 +59,10 @@ class MaxoutDiscriminator(nn.Module):
                 nn.init.zeros_(cast(Tensor, module.bias))
 
     def forward(
-        self, x: Float[Tensor, "batch *shape"], generator: torch.Generator | None = None
+        self,
+        x: Float[Tensor, "batch *shape"],
+        generator: torch.Generator | None = None,
+        c: Float[Tensor, "batch beside"] | None = None,
     ) -> Float[Tensor, " batch"]:
         """Return logits; in training mode the dropout masks come from `generator`."""
         blocks = [*self.convolutions, *self.layers, self.logit]
@@ -65,5 +71,7 @@ class MaxoutDiscriminator(nn.Module):
                 x = x.flatten(1)
             if self.training:
                 x = dropout(x, for_layer(self.keep, index), generator)
+            if index == len(self.convolutions) and c is not None:
+                x = torch.cat([x, c], dim=1)
             x = block(x)
         return x.squeeze(1)

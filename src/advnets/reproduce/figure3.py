@@ -18,7 +18,7 @@ def reproduce(plan: Plan) -> Artefact:
     wanted = lasting(config, STEPS[plan.budget]["mnist"], keep_every=KEEP_EVERY["mnist"])
     run = trained(plan, wanted, plan.load(config.data))
     sampler = load_sampler(run)
-    latents = sampling.lines(sampler.config.noise, LINES, POINTS, seed=0)
+    latents = sampling.lines(sampler.config.noise, LINES, POINTS, 0, sampler.conditions)
     text = drawing.caption(sampler, "Straight lines between random points of z space, ends included, a row each")
     figure = Figure(figsize=(8, 5.2), layout="constrained")
     drawing.panel(figure.subplots(), sampler.from_latents(latents), POINTS, text, stretch=False)

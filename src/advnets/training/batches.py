@@ -1,7 +1,7 @@
 """Minibatches as rows of one tensor on the device: no loader, no copy of an item."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from advnets.errors import InputError
@@ -16,13 +16,16 @@ class Batches:
     Raises InputError where one minibatch is larger than the data.
     """
 
-    def __init__(self, x: Float[Tensor, "n *shape"], batch_size: int, seed: int) -> None:
+    def __init__(
+        self, x: Float[Tensor, "n *shape"], batch_size: int, seed: int, c: Float[Tensor, "n c"] | None = None
+    ) -> None:
         if batch_size > len(x):
             raise InputError(
                 f"--train.batch_size is {batch_size}, allowed: up to the {len(x)} training examples; "
                 "set --train.batch_size"
             )
         self.x = x
+        self.c = c
         self.batch_size = batch_size
         self.seed = seed
         self.per_epoch = len(x) // batch_size
@@ -31,9 +34,16 @@ class Batches:
 
     def __getitem__(self, number: int) -> Float[Tensor, "batch *shape"]:
         """Return minibatch `number`, counted from 0 over all epochs."""
+        return self.x[self._rows(number)]
+
+    def condition(self, number: int) -> Float[Tensor, "batch c"] | None:
+        """Return c of the examples of minibatch `number`; None where the data have none."""
+        return None if self.c is None else self.c[self._rows(number)]
+
+    def _rows(self, number: int) -> Int[Tensor, " batch"]:
         epoch, index = divmod(number, self.per_epoch)
         if epoch != self._epoch:
             order = torch.randperm(len(self.x), generator=stream(self.seed, "order", epoch))
             self._order = order.to(self.x.device)
             self._epoch = epoch
-        return self.x[self._order[index * self.batch_size : (index + 1) * self.batch_size]]
+        return self._order[index * self.batch_size : (index + 1) * self.batch_size]

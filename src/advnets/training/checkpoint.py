@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from advnets import disk
+from advnets import conditions, disk
 from advnets.config import Config
 from advnets.disk import read_json
 from advnets.errors import InputError
@@ -43,6 +43,8 @@ def save(game: Game, folder: Path, sizes: dict[str, int]) -> None:
     if game.average is not None:
         rest["averaged"] = game.average.n_averaged
     write_tensors(rest, folder / "game.safetensors")
+    if game.conditions is not None:
+        game.conditions.write(folder / conditions.FILE)
     counts = {"step": game.step, "stage": game.stage, "summed": game.summed, **sizes}
     disk.write(folder / "state.json", (json.dumps(counts) + "\n").encode())
 

@@ -41,10 +41,15 @@ def facts(config: Config, data: DataSet, device: torch.device) -> dict[str, Any]
             "test": len(data.test.x),
             "fingerprint": data.fingerprint,
             "scaling": data.scaling.to_json(),
+            **({"class_names": list(data.class_names)} if _by_class(config) else {}),
         },
         "parameters": parameter_counts(config, data.shape, stage=2 if config.second_stage else 1),
         **machine(device, torch.get_num_threads()),
     }
+
+
+def _by_class(config: Config) -> bool:
+    return config.condition is not None and config.condition.kind == "labels"
 
 
 def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
 
 from advnets import noise
+from advnets.conditions import Conditions
 from advnets.config import Config, StackConfig, TrainConfig
 from advnets.nets.build import build_discriminator, build_generator, stack
 from advnets.nets.init import layer_weights, limit_column_norms_
@@ -70,6 +71,8 @@ class Game:
     stage: int = 1
     summed: int = 0
     dtype: torch.dtype = field(default=torch.float32)
+    conditions: Conditions | None = None
+    """p(c), where the run has a condition."""
 
     @property
     def stage_step(self) -> int:
@@ -77,9 +80,9 @@ class Game:
         second = self.config.second_stage
         return self.step - second.after if second and self.stage == 2 else self.step
 
-    def noise(self, count: int) -> noise.Noise:
-        """Draw z for one minibatch."""
-        return noise.draw(self.config.noise, count, self.random, self.dtype)
+    def latents(self, count: int, c: Tensor | None = None) -> Tensor:
+        """Draw z for one minibatch, and put c beside it where there is one."""
+        return noise.beside(noise.draw(self.config.noise, count, self.random, self.dtype), c)
 
     def update(self, player: Player, per_epoch: int, *, again: bool = False) -> None:
         """Let one player take its step, and the average follow the generator."""
@@ -112,7 +115,15 @@ def _average(net: nn.Module, train: TrainConfig) -> AveragedModel | None:
     return average
 
 
-def new_game(config: Config, shape: tuple[int, ...], mean: Tensor, fabric: Fabric, *, stage: int = 1) -> Game:
+def new_game(
+    config: Config,
+    shape: tuple[int, ...],
+    mean: Tensor,
+    fabric: Fabric,
+    *,
+    stage: int = 1,
+    conditions: Conditions | None = None,
+) -> Game:
     """Build both players with fresh weights; `mean` is the mean training example."""
     weights = stream(config.seed, "weights")
     dtype = torch.float64 if config.train.precision == "64-true" else torch.float32
@@ -128,6 +139,7 @@ def new_game(config: Config, shape: tuple[int, ...], mean: Tensor, fabric: Fabri
         fabric.autocast,
         stage=stage,
         dtype=dtype,
+        conditions=conditions,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from advnets import doctor, sampling
+from advnets import conditions, doctor, noise, sampling
 from advnets.config import Config, check
 from advnets.data.dataset import DataSet, FloatArray
 from advnets.errors import InputError
@@ -47,6 +47,7 @@ def train(
     diverged once a loss or a weight is not finite, with the last finite checkpoint kept.
     Raises InputError for settings that do not fit the data or the run, and for a disk that refuses.
     """
+    config = conditions.resolved(config, data)
     if config.rival:
         return fit.train(config, data, run, resume=resume, stop=stop, report=report)
     started = time.perf_counter()
@@ -67,12 +68,16 @@ def _train(
     check_device(config)
     fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
     _check_reach(config, data)
+    given, c = conditions.of_data(config, data), None
     x = torch.from_numpy(data.train.x)
+    if given:
+        x, c = conditions.of_split(data.train, given)
+        c = c.to(fabric.device, dtype(config))
     mean = x.mean(0)
-    batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed)
+    batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed, c)
     if resume:
         session.require_fit(run, config, data)
-    game = new_game(config, data.shape, mean, fabric)
+    game = new_game(config, data.shape, mean, fabric, conditions=given)
     keep_memory(game.generator.net, game.discriminator.net)
     with session.opened(run, config, data, fabric.device, resume=resume):
         if resume:
@@ -254,6 +259,7 @@ def _picture(game: Game, data: DataSet, run: Run, *, again: bool = True) -> None
     """Write the picture of a step, from the same latents at every one."""
 
     def draw(count: int) -> FloatArray:
-        return sampling.generate(_shown(game), sampling.draw_latents(game.config.noise, count, game.config.seed))
+        z, given = sampling.draw_latents(game.config.noise, count, game.config.seed), game.conditions
+        return sampling.generate(_shown(game), noise.beside(z, given.spread_out(count) if given else None))
 
     save_picture(run, game.step, draw, data, again=again)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from advnets import noise
+from advnets.conditions import of_split
 from advnets.data.dataset import DataSet, Split
 from advnets.nets.mlp import MLP
 from advnets.seeds import stream
@@ -43,22 +44,26 @@ class Probe:
     """Mean example of each class, where there are labels."""
     shares: Float[Tensor, " classes"] | None
     """Share of training examples nearest to each of these."""
+    given: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+    """c of the samples, of `real` and of `held_out`, where the run has a condition."""
 
 
 def new_probe(game: Game, data: DataSet) -> Probe:
     """Choose latents and examples by the run's seed, and measure once what does not change."""
     config, like = game.config, next(game.generator.net.parameters())
 
-    def some(split: Split, count: int, number: int) -> Tensor:
-        rows = torch.randperm(len(split.x), generator=stream(config.seed, "signals", number))[:count]
-        return torch.from_numpy(split.x)[rows].to(like)
+    def some(split: Split, count: int, number: int) -> tuple[Tensor, Tensor | None]:
+        x, c = of_split(split, game.conditions) if game.conditions else (torch.from_numpy(split.x), None)
+        rows = torch.randperm(len(x), generator=stream(config.seed, "signals", number))[:count]
+        return x[rows].to(like), None if c is None else c[rows].to(like)
 
-    train, held_out = some(data.train, _EXAMPLES, 1), some(data.validation, SAMPLES, 2)
+    (train, c), (held_out, held_out_c) = some(data.train, _EXAMPLES, 1), some(data.validation, SAMPLES, 2)
+    c_of_samples = game.conditions.draw(SAMPLES, config.seed).to(like) if game.conditions else None
     real, flat = train[:SAMPLES], train.flatten(1)
     centres = _centres(data)
     centres = None if centres is None else centres.to(like)
     return Probe(
-        noise.draw(config.noise, SAMPLES, stream(config.seed, "signals")).to(like),
+        noise.beside(noise.draw(config.noise, SAMPLES, stream(config.seed, "signals")).to(like), c_of_samples),
         real,
         held_out,
         flat,
@@ -67,6 +72,7 @@ def new_probe(game: Game, data: DataSet) -> Probe:
         float(torch.cdist(held_out.flatten(1), flat).amin(1).median()),
         centres,
         None if centres is None else _shares(flat, centres),
+        (c_of_samples, None if c is None else c[:SAMPLES], held_out_c),
     )
 
 
@@ -77,13 +83,14 @@ def take(game: Game, probe: Probe) -> Signals:
     """
     generator, discriminator = game.generator.net, game.discriminator.net
     training = generator.training, discriminator.training
+    of_samples, of_real, of_held_out = ([] if c is None else [None, c] for c in probe.given)  # a mask is not needed
     generator.eval(), discriminator.eval()
     try:
         with torch.no_grad():
             dead, samples = _watched(generator, probe.latents)
-            real, held_out = discriminator(probe.real), discriminator(probe.held_out)
+            real, held_out = discriminator(probe.real, *of_real), discriminator(probe.held_out, *of_held_out)
         image = samples.clone().requires_grad_()
-        fake = discriminator(image)
+        fake = discriminator(image, *of_samples)
         (slope,) = torch.autograd.grad(fake.sum(), image)
     finally:
         generator.train(training[0]), discriminator.train(training[1])

@@ -2,7 +2,7 @@
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from advnets import objectives
 from advnets.training.batches import Batches
@@ -19,18 +19,20 @@ def paper_step(game: Game, batches: Batches) -> None:
     """
     train, generator, discriminator = game.config.train, game.generator.net, game.discriminator.net
     for update in range(train.k):
-        real = batches[game.stage_step * train.k + update]
+        number = game.stage_step * train.k + update
+        real, c = batches[number], batches.condition(number)
         with game.autocast():
             with torch.no_grad():
-                fake = generator(game.noise(len(real)), game.random)
-            real_logits, fake_logits = discriminator(torch.cat([real, fake]), game.random).split(len(real))
+                fake = generator(game.latents(len(real), c), game.random)
+            real_logits, fake_logits = judge(discriminator, torch.cat([real, fake]), game, c).split(len(real))
             loss = objectives.discriminator_loss(real_logits, fake_logits).mean()
         loss.backward()
         game.update(game.discriminator, batches.per_epoch, again=update > 0)
     discriminator.requires_grad_(False)
     for update in range(train.generator_steps):
         with game.autocast():
-            logits = discriminator(generator(game.noise(len(real)), game.random), game.random)
+            fake = generator(game.latents(len(real), c), game.random)
+            logits = judge(discriminator, fake, game, c)
             g_loss = objectives.generator_loss(logits, train.minimax_weight, train.non_saturating_weight).mean()
         g_loss.backward()
         game.update(game.generator, batches.per_epoch, again=update > 0)
@@ -44,11 +46,11 @@ def released_step(game: Game, batches: Batches) -> None:
     The logit l of a fake enters both losses, so the gradient of G's loss by the fake image is that of D's loss
     times (∂L_G/∂l) / (∂L_D/∂l), for the non-saturating loss (σ(l) − 1) / (σ(l)/2): one number per sample.
     """
-    real = batches[game.stage_step]
+    real, c = batches[game.stage_step], batches.condition(game.stage_step)
     with game.autocast():
-        fake = game.generator.net(game.noise(len(real)), game.random)
+        fake = game.generator.net(game.latents(len(real), c), game.random)
         image = fake.detach().requires_grad_()
-        logits = game.discriminator.net(torch.cat([real, image]), game.random)
+        logits = judge(game.discriminator.net, torch.cat([real, image]), game, c)
     d_loss, d_seed, g_loss, g_seed = _seeds(game, logits.detach())
     d_seed[len(real) :].clamp_min_(_SMALLEST_SEED / len(real))
     logits.backward(d_seed.to(logits.dtype))
@@ -59,6 +61,17 @@ def released_step(game: Game, batches: Batches) -> None:
     game.update(game.generator, batches.per_epoch)
     logits = logits.detach()
     measure(game, logits[: len(real)], logits[len(real) :], d_loss, g_loss)
+
+
+def judge(
+    discriminator: nn.Module, x: Float[Tensor, "n *shape"], game: Game, c: Float[Tensor, "batch c"] | None
+) -> Float[Tensor, " n"]:
+    """Return D's logits of examples, of samples, or of both; either kind has the c of the minibatch beside it."""
+    if c is None:
+        logits: Tensor = discriminator(x, game.random)
+    else:
+        logits = discriminator(x, game.random, c.repeat(len(x) // len(c), 1))
+    return logits
 
 
 def _seeds(game: Game, logits: Logits) -> tuple[Tensor, Logits, Tensor, Logits]:
