@@ -102,6 +102,7 @@ _ADVICE = {
     "dead-units": "start again with a smaller --train.learning_rate",
     "stalled": "raise --train.learning_rate, or train for more --train.steps",
     "oscillating": "make --train.learning_rate smaller, or --train.momentum",
+    "worse-than-mean": "start again with another --train.learning_rate",
     "collapsed": "start again with a smaller --train.learning_rate, or with more --rbm.gibbs_steps",
     "memorising": "train on more examples, for fewer steps, or with fewer units",
 }
@@ -112,6 +113,7 @@ _MORE = {
         "gsn": "a smaller --gsn.corruption, or fewer units (--gsn.hidden)",
         "vae": "or with fewer latent units (--vae.latent)",
     },
+    "worse-than-mean": {"cae": "or a smaller --cae.contraction", "gsn": "or a smaller --gsn.corruption"},
     "stalled": {"rbm": "of a layer of a stack --rbm.layer_steps", "cae": "of the layer below --cae.layer_steps"},
     "memorising": {
         "rbm": "--rbm.hidden, or with a larger --rbm.weight_decay",
@@ -144,7 +146,7 @@ def _layer(lines: list[Line], number: int, config: Config) -> Layer:
 
 
 def _of_layer(layer: Layer) -> Verdict:
-    for check in (_dead, _still, _collapsed, _memorising, _oscillating):
+    for check in (_dead, _still, _collapsed, _memorising, _worse_than_mean, _oscillating):
         if verdict := check(layer):
             return verdict
     return _fine(layer)
@@ -196,18 +198,22 @@ def _memorising(layer: Layer) -> Verdict | None:
     return None
 
 
-def _oscillating(layer: Layer) -> Verdict | None:
-    """Find steps too large to get anywhere: scores that get worse, or that stay worse than the mean example's."""
+def _worse_than_mean(layer: Layer) -> Verdict | None:
+    """Find what says less of an example than its mean does, and will for long: a penalty or steps too large."""
     over = layer.recent("over_mean")
-    if len(over) == WINDOW and layer.made >= layer.steps / 4 and median(over) > 0 and not _falls_to_nought(layer):
-        evidence = f"held-out examples score {median(over):.3g} nats worse than by the mean example, and will for long"
-        return _verdict("oscillating", evidence, layer.kind)
+    if len(over) < WINDOW or layer.made < layer.steps / 4 or median(over) <= 0 or _falls_to_nought(layer):
+        return None
+    evidence = f"held-out examples score {median(over):.3g} nats worse than by the mean example, and will for long"
+    return _verdict("worse-than-mean", evidence, layer.kind)
+
+
+def _oscillating(layer: Layer) -> Verdict | None:
+    """Find steps so large that scores get worse."""
     rises = _rises(layer)
     if rises is None or rises[0] < _WORSE:
         return None
-    return _verdict(
-        "oscillating", f"the training score has risen by {rises[0]:.0%} of what it had fallen by", layer.kind
-    )
+    evidence = f"the training score has risen by {rises[0]:.0%} of what it had fallen by"
+    return _verdict("oscillating", evidence, layer.kind)
 
 
 def _falls_to_nought(layer: Layer) -> bool:
