@@ -163,7 +163,10 @@ def _arguments(base: Config) -> Arguments:
 
 
 def _settle(base: Config, tokens: list[str]) -> Config:
-    """Put the settings given on the command line on top of a configuration."""
+    """Put the settings given on the command line on top of a configuration; any game takes a condition."""
+    given_a_condition = any(name.startswith("condition.") for name in given_names(tokens))
+    if given_a_condition and not base.rival and base.condition is None:
+        base = dataclasses.replace(base, condition=ConditionConfig())
     default = _arguments(base)
     known = {*option_names(Arguments, default)}
     for name in given_names(tokens):
