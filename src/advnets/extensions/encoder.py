@@ -10,6 +10,7 @@ from typing import Literal, cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from advnets.config import Activation, NoiseConfig
 from advnets.errors import InputError
@@ -81,7 +82,7 @@ class Support:
     def onto(self, a: Float[Tensor, "batch units"]) -> Float[Tensor, "batch units"]:
         """Map any numbers there.
 
-        interval: (low + high)/2 + (high − low)/2·tanh a; sphere: a/‖a‖; half-line: max(0, a); line: a itself.
+        interval: (low + high)/2 + (high − low)/2·tanh a; sphere: a/‖a‖; half-line: log(1 + e^a); line: a itself.
         The best guess by squared error is the posterior mean, which lies in the convex hull of the support; on the
         sphere it is the mean direction that is best.
         """
@@ -94,7 +95,7 @@ class Support:
                 length: Tensor = a.norm(dim=1, keepdim=True)
                 return a / length.clamp_min(1e-12)
             case "half-line":
-                return a.relu()
+                return softplus(a)  # which unlike a rectifier cannot die
 
 
 def support_of(noise: NoiseConfig, activation: Activation | None) -> Support:
