@@ -36,7 +36,7 @@ class Extended:
     _form: Form
 
     def fit_inference(
-        self, X: ArrayLike | None = None, *, steps: int = 10_000, target: str = "z", reconstruction: float = 0.0
+        self, X: ArrayLike | None = None, *, steps: int = 5000, target: str = "z", reconstruction: float = 0.0
     ) -> Self:
         """Train an encoder E of the fitted generator on fresh pairs (z, G(z)), by ‖E(G(z)) − z‖²; see `encode`.
 

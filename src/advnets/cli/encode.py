@@ -41,7 +41,7 @@ class Arguments:
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """A .npz (codes, reconstructions, labels), .npy (codes) or .png file (pairs); RUN/codes.npz by default."""
     steps: int | None = None
-    """Updates of E, 10000 by default; as the seven below, what the run's encoder was fitted with, where it has one."""
+    """Updates of E, 5000 by default; as the seven below, what the run's encoder was fitted with, where it has one."""
     target: str | None = None
     """z, or a hidden layer of G from the noise up: hidden-1, hidden-2, …"""
     hidden: tuple[int, ...] | None = None
@@ -95,6 +95,8 @@ def run(tokens: list[str]) -> int:
     if arguments.json:
         emit(content)
     else:
+        if fitted and fitted.seconds:
+            say(f"fitted {target.path / 'encoder'} in {fitted.seconds:.1f} s")
         say(f"{file}: codes of {len(codes)} examples, {codes.shape[1]} numbers each")
         print(table(_lines(content)))
     return DONE
@@ -160,7 +162,9 @@ def _examples(target: Run, data: "DataSet", arguments: Arguments) -> "Split":
     subject = subjects.of_file(arguments.data, target.config().data, data)
     labels = None
     if arguments.data.suffix.lower() == ".npz":
-        labels, _ = arrays.number_labels(arrays.read_file(arguments.data)[1], subject.available or 0)
+        given = arrays.read_file(arguments.data)[1]
+        known, _ = arrays.number_labels(given, subject.available or 0)
+        labels = None if known is None or given is None else given.ravel()
     return Split(data.scaling.apply(subject.draw(subject.available or 0, 0)), labels)
 
 

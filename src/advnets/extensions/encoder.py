@@ -31,7 +31,7 @@ class InferenceConfig:
     """What E predicts: z, or a hidden layer of G by number from the noise up, hidden-1, hidden-2, …"""
     hidden: tuple[int, ...] | None = None
     """Rectifier units of each hidden layer of E, from x up; None takes those of G, from x down."""
-    steps: int = 10_000
+    steps: int = 5000
     """Updates of E."""
     batch_size: int = 100
     """Fresh pairs (z, G(z)) an update, and as many real examples where the reconstruction has a weight."""
