@@ -1,8 +1,8 @@
 """How well encoders undo the generator of a run: by z or a hidden layer, without and with weight on real examples.
 
-    python benchmarks/inference.py RUN [--steps 5000] [--json FILE] [--pictures FOLDER]
+    python benchmarks/inference.py RUN [--steps 5000] [--pair STEPS] [--json FILE] [--pictures FOLDER]
 
-One line for each encoder, on the test part of the run's data. The run is copied first, and keeps its own encoder. With
+One line for each encoder, and with --pair one for a generator and encoder of the recipe's nets trained together, on the test part of the run's data. The run is copied first, and keeps its own encoder. With
 --json rows are added to those of other runs in the file.
 """
 
@@ -10,14 +10,16 @@ import argparse
 import json
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from advnets import pictures
+from advnets.config import Config
 from advnets.data import DataSet, load
-from advnets.extensions import codes
+from advnets.extensions import bigan, codes
 from advnets.extensions.encoder import InferenceConfig
 from advnets.extensions.encoder_fit import fit
 from advnets.extensions.inference import Inference, load_inference
@@ -47,6 +49,18 @@ def accuracy(data: DataSet, features: Any) -> float | None:
     return codes.nearest_neighbour_accuracy(features(points), labels, features(data.test.x), data.test.labels)
 
 
+def trained_together(config: Config, data: DataSet, steps: int) -> tuple[dict[str, Any], Inference]:
+    """Train G and E together, adversarially, and measure E."""
+    started = time.perf_counter()
+    inference = bigan.train_pair(bigan.for_pairs(config, steps), data)
+    seconds = time.perf_counter() - started
+    recovery = codes.recovery(inference)
+    row = {"target": "pair", "reconstruction": 0.0, "steps": steps, "seconds": round(seconds, 1)}
+    row |= {"latent_mse": recovery.latent_mse, "correlation": recovery.correlation}
+    row |= {"reconstruction_mse": codes.reconstruction_mse(inference, data.test.x)}
+    return row | {"accuracy": accuracy(data, inference.encode)}, inference
+
+
 def picture(data: DataSet, inference: Inference, file: Path) -> None:
     """Draw 32 test examples, each beside its reconstruction."""
     x = data.test.x[:32]
@@ -59,6 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--steps", type=int, default=InferenceConfig().steps)
+    parser.add_argument("--pair", type=int, metavar="STEPS", default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
@@ -69,8 +84,12 @@ def main() -> None:
         data = load(config.data)
         common = {"recipe": config.recipe, "seed": config.seed, "generator_step": run.checkpoint_steps()[-1]}
         rows: list[dict[str, Any]] = []
-        for target, weight in VARIANTS:
-            row, inference = measured(run, data, InferenceConfig(target, steps=options.steps, reconstruction=weight))
+        for target, weight in (*VARIANTS, *([("pair", 0.0)] if options.pair else [])):
+            if target == "pair":
+                row, inference = trained_together(config, data, options.pair)
+            else:
+                settings = InferenceConfig(target, steps=options.steps, reconstruction=weight)
+                row, inference = measured(run, data, settings)
             if not rows:
                 raw = accuracy(data, lambda x: x.reshape(len(x), -1))
                 common |= {"baseline_mse": codes.baselines(inference, data, data.test.x), "raw_accuracy": raw}
