@@ -2,8 +2,9 @@
 
     python benchmarks/inference.py RUN [--steps 5000] [--pair STEPS] [--json FILE] [--pictures FOLDER]
 
-One line for each encoder, and with --pair one for a generator and encoder of the recipe's nets trained together, on the test part of the run's data. The run is copied first, and keeps its own encoder. With
---json rows are added to those of other runs in the file.
+One line for each encoder, and with --pair one for a generator and encoder of the recipe's nets trained together, on the
+test part of the run's data. The run is copied first, and keeps its own encoder. With --json rows are added to those of
+other runs in the file.
 """
 
 import argparse
