@@ -23,7 +23,7 @@ from advnets.data import DataSet, load
 from advnets.extensions import bigan, codes
 from advnets.extensions.encoder import InferenceConfig
 from advnets.extensions.encoder_fit import fit
-from advnets.extensions.inference import Inference, load_inference
+from advnets.extensions.inference import Inference, build, game_of, load_inference
 from advnets.runs import Run
 
 VARIANTS = (("z", 0.0), ("z", 10.0), ("z", 100.0), ("hidden-1", 0.0), ("hidden-1", 1.0))
@@ -48,6 +48,13 @@ def accuracy(data: DataSet, features: Any) -> float | None:
         return None
     points, labels = (np.concatenate([getattr(part, name) for part in known]) for name in ("x", "labels"))
     return codes.nearest_neighbour_accuracy(features(points), labels, features(data.test.x), data.test.labels)
+
+
+def untrained(run: Run) -> Inference:
+    """Return an encoder with its first weights: what codes are worth without having learned anything."""
+    sampler = game_of(run, InferenceConfig())
+    cut, encoder = build(sampler, InferenceConfig())
+    return Inference(sampler.config.noise, cut, encoder.eval())
 
 
 def trained_together(config: Config, data: DataSet, steps: int) -> tuple[dict[str, Any], Inference]:
@@ -94,6 +101,7 @@ def main() -> None:
             if not rows:
                 raw = accuracy(data, lambda x: x.reshape(len(x), -1))
                 common |= {"baseline_mse": codes.baselines(inference, data, data.test.x), "raw_accuracy": raw}
+                common |= {"untrained_accuracy": accuracy(data, untrained(run).encode)}
                 common |= {"data": data.name, "test_examples": len(data.test.x)}
             rows.append(row)
             print(json.dumps(row), flush=True)

@@ -64,6 +64,7 @@ def inference() -> Iterator[list[str]]:
         beside = {"mean_image": "no net: the mean example", "nearest_sample": "no net: the nearest of 10,000 samples"}
         for key, words in beside.items():
             yield [name, words, "", f"{run['baseline_mse'][key]:.4f}", "", "", "", ""]
+        yield [name, "nothing: E's first weights", "", "", "", "", f"{100 * run['untrained_accuracy']:.2f} %", ""]
         yield [name, "no net: raw pixels", "", "", "", "", f"{100 * run['raw_accuracy']:.2f} %", ""]
     published = {"BiGAN": "97.39", "latent regressor": "97.44", "autoencoder": "97.58"}
     for words, share in published.items():
