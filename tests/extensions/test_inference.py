@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from advnets import checksums
 from advnets.config import Config, GeneratorConfig, NoiseConfig, TrainConfig, VAEConfig
 from advnets.errors import InputError
 from advnets.extensions import codes, encoder_fit
@@ -247,6 +248,20 @@ def test_a_damaged_encoder_is_refused_in_one_line_and_can_be_fitted_anew(run, fi
         load_inference(run)
     fit(run, SHORT, refit=True)
     load_inference(run)
+
+
+@pytest.mark.parametrize("hidden", [[65536, 65536], [4], "8", [-1], None])
+def test_settings_that_do_not_fit_the_weights_are_refused_before_a_net_is_made(run, hidden):
+    """Even where checksums are right: whoever writes a folder can write those."""
+    fit(run, SHORT)
+    folder = run.path / "encoder"
+    content = json.loads((folder / "config.json").read_text())
+    content["inference"]["hidden"] = hidden
+    (folder / "config.json").write_text(json.dumps(content))
+    (folder / "SHA256SUMS").unlink()
+    checksums.write(folder)
+    with pytest.raises(InputError):
+        load_inference(run)
 
 
 def test_without_an_encoder_and_without_examples(run):
