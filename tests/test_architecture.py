@@ -102,6 +102,7 @@ WRITERS = {
     "evaluation/kept.py": "the folder of the cache",
     "evaluation/report.py": "pictures in memory",
     "cli/output.py": "the folder of an output",
+    "cli/encode.py": "into a stream of cli/output.py",
     "cli/sample.py": "into a stream of cli/output.py",
     "cli/interpolate.py": "into a stream of cli/output.py",
     "nets/files.py": "into memory",

@@ -43,6 +43,12 @@ class Scaling:
             return x
         return (x * self.scale + self.shift).astype(np.float32)
 
+    def apply(self, x: FloatArray) -> FloatArray:
+        """Return (x − shift)/scale for `standard`, of columns in their own units or pixels in [0, 1]; else x itself."""
+        if self.kind != "standard":
+            return x
+        return ((x - self.shift) / self.scale).astype(np.float32)
+
     def to_json(self) -> dict[str, object]:
         """Describe the scaling in plain JSON values."""
         return {"kind": self.kind, "shift": self.shift.tolist(), "scale": self.scale.tolist()}
