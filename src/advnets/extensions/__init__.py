@@ -1,0 +1,1 @@
+"""The extensions that section 7 of the paper proposes."""
