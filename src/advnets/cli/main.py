@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "train": "train a recipe, or on your own images or array; stop and resume exactly",
         "sample": "draw samples from a run: a picture or an array",
         "interpolate": "draw straight lines through the noise of a run",
+        "classify": "tell the class of images, from few labels",
         "evaluate": "score a run, or samples made by any program",
         "doctor": "say in plain words how a run is doing, and what to do",
         "recipes": "list the presets: data, nets, parameters, the paper's numbers",

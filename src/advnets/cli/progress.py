@@ -92,6 +92,8 @@ def _measures(progress: Progress, *, brief: bool = False) -> str:
     verdict = f"  {progress.verdict.name}" if progress.verdict else ""
     if "loss" in measures:
         return f"loss {measures['loss']:.4g}{verdict}"
+    if "validation_error" in measures:
+        verdict = f"  errors {measures['validation_error']:.2%}"
     if brief:
         return f"D {measures['d_real']:.2f} {measures['d_fake']:.2f}{verdict}"
     return (

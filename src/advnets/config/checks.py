@@ -20,7 +20,7 @@ _GAME = {
 """Settings, and whole sections of them, that adversarial nets have and rivals do not."""
 _RIVAL = {"rbm", "cae", "gsn", "vae", "chain", "semi"}
 _SEMI_LACKS = {
-    *(_GAME - {"noise"}),
+    *(_GAME - {"noise", "train.discriminator_learning_rate"}),
     *("train.optimiser", "train.momentum", "train.final_momentum", "train.momentum_epochs", "train.signals"),
 }
 """What runs with few labels do not have: their nets have sections of their own, and their rule is Adam."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from advnets import noise, objectives
-from advnets.config import Config, SemiConfig
+from advnets.config import Config, SemiConfig, TrainConfig
 from advnets.data.dataset import DataSet
 from advnets.extensions import labels
 from advnets.nets.build import build_classifier, build_generator
@@ -32,9 +32,7 @@ class Labelled:
     own permutation, a function of (seed, epoch) alone.
     """
 
-    def __init__(
-        self, x: Float[Tensor, "n *shape"], y: Int[Tensor, " n"], batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, x: Float[Tensor, "n *shape"], y: Int[Tensor, " n"], batch_size: int, seed: int) -> None:
         times = max(1, batch_size // len(x))
         self.x, self.y = x.repeat(times, *[1] * (x.dim() - 1)), y.repeat(times)
         self.batch_size, self.seed = min(batch_size, len(self.x)), seed
@@ -110,8 +108,8 @@ def new_game(config: Config, data: DataSet, fabric: Fabric) -> SemiGame:
     return SemiGame(
         config,
         settings,
-        _player(generator, config, settings),
-        _player(classifier, config, settings),
+        _player(generator, train.learning_rate, train, settings),
+        _player(classifier, train.discriminator_learning_rate or train.learning_rate, train, settings),
         copy.deepcopy(classifier).requires_grad_(False).eval(),
         Batches(x, train.batch_size, config.seed),
         Labelled(x[torch.from_numpy(rows).to(device)], y.to(device), train.batch_size, config.seed),
@@ -121,10 +119,9 @@ def new_game(config: Config, data: DataSet, fabric: Fabric) -> SemiGame:
     )
 
 
-def _player(net: nn.Module, config: Config, settings: SemiConfig) -> Player:
-    train = config.train
-    rule = Adam(net.parameters(), train.learning_rate, train.adam_betas, settings.adam_epsilon, fused=True)
-    return Player(net, rule, train.learning_rate, None)
+def _player(net: nn.Module, rate: float, train: TrainConfig, settings: SemiConfig) -> Player:
+    rule = Adam(net.parameters(), rate, train.adam_betas, settings.adam_epsilon, fused=True)
+    return Player(net, rule, rate, None)
 
 
 def move(game: SemiGame) -> None:

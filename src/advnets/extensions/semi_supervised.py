@@ -99,9 +99,7 @@ def _train(
     return state, game.step
 
 
-def _play(
-    game: SemiGame, data: DataSet, run: Run, stop: Callable[[], bool], report: Callable[[Progress], None]
-) -> str:
+def _play(game: SemiGame, data: DataSet, run: Run, stop: Callable[[], bool], report: Callable[[Progress], None]) -> str:
     """Step until the end, the user or a number that is not finite; say which."""
     train = game.config.train
     ending = game.step >= train.steps

@@ -32,7 +32,8 @@ class NormedLinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch units"]:
         """Map a batch; the lengths are put on what the directions give, which has fewer numbers than the weights."""
-        return linear(x, self.weight) * (self.scale / self.weight.norm(dim=1)) + self.bias
+        y: Tensor = linear(x, self.weight) * (self.scale / self.weight.norm(dim=1)) + self.bias
+        return y
 
     @torch.no_grad()
     def calibrate(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch units"]:
@@ -49,7 +50,7 @@ class NormedLinear(nn.Module):
 class NoisyClassifier(nn.Module):
     """D of K classes: rectifiers with weight normalisation, and in training Gaussian noise on the input of each layer.
 
-    Of the K + 1 logits of Salimans et al. 2016 the last, "generated", is fixed at 0: D(x) = Σ_k e^l_k / (Σ_k e^l_k + 1).
+    Of the K + 1 logits the last, "generated", is fixed at 0: D(x) = Σ_k e^l_k / (Σ_k e^l_k + 1). Salimans et al. 2016.
     """
 
     def __init__(self, config: SemiConfig, size: int, random: torch.Generator) -> None:
