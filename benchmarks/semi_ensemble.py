@@ -47,10 +47,17 @@ class Ensemble:
         self.rates = rates
         self.rules = [self._rule(w, rate) for w, rate in zip((self.d, self.g), rates, strict=True)]
         self.step = 0
-        self._orders: tuple[int, Tensor] = (-1, torch.empty(0))
-        self._labelled: tuple[Tensor, Tensor] | None = None
+        self._orders: dict[str, tuple[int, Tensor]] = {}
+        self.labelled = self._stacked_labels()
         self.sums = torch.zeros(3, len(runs), device=self.device)
         """Unlabelled, labelled and generator's loss of each run since the last reading."""
+
+    def _stacked_labels(self) -> tuple[Tensor, Tensor]:
+        parts = [game.labelled for game in self.games]
+        if len({(len(part.x), part.batch_size) for part in parts}) > 1:
+            raise InputError("labelled examples of runs fill minibatches unevenly, allowed: evenly; measure them apart")
+        x, y = torch.stack([part.x for part in parts]), torch.stack([part.y for part in parts])
+        return x.flatten(2).to(self.device), y.to(self.device)
 
     def _rule(self, weights: Weights, rate: float) -> Adam:
         trained = [tensor for tensor in weights.values() if tensor.requires_grad]
@@ -101,23 +108,26 @@ class Ensemble:
         """Minibatch `number` of unlabelled examples of each run, as advnets.training.batches.Batches has it."""
         size = self.config.train.batch_size
         epoch, index = divmod(number, len(self.x) // size)
-        if epoch != self._orders[0]:
-            seeds = [game.config.seed for game in self.games]
-            made = [torch.randperm(len(self.x), generator=stream(seed, "order", epoch)) for seed in seeds]
-            self._orders = epoch, torch.stack(made).to(self.device)
-        return self.x[self._orders[1][:, index * size : (index + 1) * size]]
+        return self.x[self._order("order", epoch, len(self.x))[:, index * size : (index + 1) * size]]
 
     def _labels(self) -> tuple[Tensor, Tensor]:
-        if self._labelled is None:
-            parts = [game.labelled[self.step] for game in self.games]
-            if len({len(part[1]) for part in parts}) > 1:
-                raise InputError("labelled minibatches differ in size, allowed: one size; take labels that divide it")
-            x, y = (torch.stack([part[index] for part in parts]).to(self.device) for index in (0, 1))
-            found = x.flatten(2), y
-            if any(game.labelled.batch_size < len(game.labelled.x) for game in self.games):
-                return found
-            self._labelled = found  # the same at every step
-        return self._labelled
+        """Minibatch of labelled examples of each run at this step, as advnets.extensions.semi_step.Labelled has it."""
+        x, y = self.labelled
+        size = self.games[0].labelled.batch_size
+        if size == x.shape[1]:
+            return x, y
+        epoch, index = divmod(self.step, x.shape[1] // size)
+        rows = self._order("labelled order", epoch, x.shape[1])[:, index * size : (index + 1) * size]
+        runs = torch.arange(len(x), device=self.device)[:, None]
+        return x[runs, rows], y[runs, rows]
+
+    def _order(self, purpose: str, epoch: int, n: int) -> Tensor:
+        """Permutation of n examples that each run has in an epoch (runs, n), made and sent to the device once."""
+        if self._orders.get(purpose, (-1,))[0] != epoch:
+            seeds = [game.config.seed for game in self.games]
+            made = [torch.randperm(n, generator=stream(seed, purpose, epoch)) for seed in seeds]
+            self._orders[purpose] = epoch, torch.stack(made).to(self.device)
+        return self._orders[purpose][1]
 
     @torch.no_grad()
     def errors(self, part: Split) -> list[int]:

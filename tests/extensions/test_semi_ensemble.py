@@ -25,7 +25,7 @@ def digits():
     return load(CONFIG.data)
 
 
-@pytest.mark.parametrize("count", [20, 50])
+@pytest.mark.parametrize("count", [20, 50, 80])
 def test_one_run_of_an_ensemble_makes_the_steps_of_a_run_alone(digits, count):
     alone = dataclasses.replace(CONFIG, seed=3, semi=dataclasses.replace(CONFIG.semi, labels=count))
     game = new_game(alone, digits, Fabric(accelerator="cpu", devices=1))
