@@ -181,6 +181,13 @@ def fuzz() -> Iterator[list[str]]:
         yield [f"`{name}`", *numbers, f"{one['seeds_accepted']} of {one['seeds']}", *kept]
 
 
+def semi() -> Iterator[list[str]]:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from semi_supervised import table
+
+    yield from table(read("semi-supervised.json")["rows"])
+
+
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "best": best,
     "doctor": doctor,
@@ -188,6 +195,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "figure1": figure1,
     "fuzz": fuzz,
     "helvetica": helvetica,
+    "semi-supervised": semi,
     "laws": laws,
     "nats": nats,
     "quality": quality,
