@@ -266,6 +266,7 @@ RECIPES: dict[str, Recipe] = {
             train=dataclasses.replace(
                 _SEMI_TRAIN,
                 steps=4_000,
+                learning_rate=3e-3,
                 decay_per_update=1.001,
                 log_every=100,
                 sample_every=1000,

@@ -68,7 +68,7 @@ def introduction(folder: object, content: Mapping[str, Any]) -> str:
     assert isinstance(data, dict) and isinstance(parameters, dict)
     shape = "x".join(map(str, data["shape"]))
     examples = f"{data['train']:,} / {data['validation']:,} / {data['test']:,} examples of {shape}"
-    mode = "" if "model" in parameters else f", {config['train']['mode']} mode"
+    mode = "" if "model" in parameters or config.get("semi") else f", {config['train']['mode']} mode"
     return (
         f"{config['recipe']}{mode}, seed {config['seed']}\n"
         f"  data        {data['name']}: {examples} ({data['source']})\n"
