@@ -201,6 +201,13 @@ def fuzz() -> Iterator[list[str]]:
         yield [f"`{name}`", *numbers, f"{one['seeds_accepted']} of {one['seeds']}", *kept]
 
 
+def semi() -> Iterator[list[str]]:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from semi_supervised import table
+
+    yield from table(read("semi-supervised.json")["rows"])
+
+
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "best": best,
     "doctor": doctor,
@@ -209,6 +216,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "fuzz": fuzz,
     "helvetica": helvetica,
     "inference": inference,
+    "semi-supervised": semi,
     "laws": laws,
     "nats": nats,
     "quality": quality,

@@ -104,6 +104,7 @@ WRITERS = {
     "cli/output.py": "the folder of an output",
     "cli/encode.py": "into a stream of cli/output.py",
     "cli/sample.py": "into a stream of cli/output.py",
+    "cli/classify.py": "into a stream of cli/output.py",
     "cli/interpolate.py": "into a stream of cli/output.py",
     "nets/files.py": "into memory",
     "pictures.py": "into memory",

@@ -13,7 +13,7 @@ ADDED: dict[str, Any] = {
     "train.generator_steps": 1,
     "train.signals": "off",
     "train.on_bad": "warn",
-    **dict.fromkeys(("condition", "rbm", "cae", "gsn", "vae", "chain")),
+    **dict.fromkeys(("condition", "rbm", "cae", "gsn", "vae", "chain", "semi")),
 }
 """Settings that older runs do not hold, with what these did."""
 
