@@ -6,6 +6,7 @@ own, are stacked, so that each kernel serves them all; R runs take little longer
 other.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ from advnets.seeds import stream
 from advnets.training import schedules
 
 Weights = dict[str, Tensor]
+_WARM = 5  # steps before a graph of kernels is taken
 _EPSILON = 1e-6  # of batch normalisation, as in BatchNormGenerator
 
 
@@ -47,8 +49,16 @@ class Ensemble:
         self.rates = rates
         self.rules = [self._rule(w, rate) for w, rate in zip((self.d, self.g), rates, strict=True)]
         self.step = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._stream = torch.cuda.Stream() if self.device.type == "cuda" else None
+        size, whole = config.train.batch_size, torch.int64
+        self._rows = torch.zeros(2, len(runs), size, dtype=whole, device=self.device)
+        """Minibatches of D's and of G's step, as rows of x."""
+        self._share = torch.zeros((), device=self.device)
+        """Of D's weights in their average."""
         self._orders: dict[str, tuple[int, Tensor]] = {}
         self.labelled = self._stacked_labels()
+        self._now = self._labels()
         self.sums = torch.zeros(3, len(runs), device=self.device)
         """Unlabelled, labelled and generator's loss of each run since the last reading."""
 
@@ -61,12 +71,49 @@ class Ensemble:
 
     def _rule(self, weights: Weights, rate: float) -> Adam:
         trained = [tensor for tensor in weights.values() if tensor.requires_grad]
-        return Adam(trained, rate, self.config.train.adam_betas, self.semi.adam_epsilon, fused=True)
+        on_gpu = self.device.type == "cuda"
+        first: float | Tensor = torch.tensor(rate, device=self.device) if on_gpu else rate
+        betas, epsilon = self.config.train.adam_betas, self.semi.adam_epsilon
+        return Adam(trained, first, betas, epsilon, fused=True, capturable=on_gpu)
 
     def move(self) -> None:
-        """Make one step of every run."""
-        x, y = self._labels()
-        real, batch = self._batch(2 * self.step), self.config.train.batch_size
+        """Make one step of every run; on a GPU, after a few, all its kernels by one launch."""
+        with torch.cuda.stream(self._stream) if self._stream else contextlib.nullcontext():
+            self._prepare()
+            if self._stream and self.step == _WARM:
+                self._graph = torch.cuda.CUDAGraph()
+                self._graph.register_generator_state(self.random)
+                with torch.cuda.graph(self._graph, stream=self._stream):
+                    self._play()
+            if self._graph is not None:
+                self._graph.replay()
+            else:
+                self._play()
+        self.step += 1
+
+    def wait(self) -> None:
+        """Wait until all steps are made, so that what they left can be read."""
+        if self._stream:
+            self._stream.synchronize()
+
+    def _prepare(self) -> None:
+        """Put what changes from step to step where `_play` reads it."""
+        for player, rule in enumerate(self.rules):
+            self._rows[player].copy_(self._batch(2 * self.step + player))
+            rate = schedules.learning_rate(self.config.train, self.rates[player], self.step)
+            if isinstance(rule.param_groups[0]["lr"], Tensor):
+                rule.param_groups[0]["lr"].fill_(rate)
+            else:
+                rule.param_groups[0]["lr"] = rate
+        decay = self.semi.average_decay
+        self._share.fill_((1 - decay) / (1 - decay ** (self.step + 1)))
+        for kept, one in zip(self._now, self._labels(), strict=True):
+            if kept is not one:
+                kept.copy_(one)
+
+    def _play(self) -> None:
+        (x, y), batch = self._now, self.config.train.batch_size
+        real = self.x[self._rows[0]]
         with torch.no_grad():
             fake = generate(self.g, self._latents())
         logits, _ = classify(self.d, torch.cat([x, real, fake], 1), self.semi, self.random)
@@ -77,27 +124,24 @@ class Ensemble:
         self._update(0)
         self._follow()
         fixed = {name: tensor.detach() for name, tensor in self.d.items()}
-        both = torch.cat([generate(self.g, self._latents()), self._batch(2 * self.step + 1)], 1)
+        both = torch.cat([generate(self.g, self._latents()), self.x[self._rows[1]]], 1)
         _, features = classify(fixed, both, self.semi, self.random)
         gap = features[:, :batch].mean(1) - features[:, batch:].mean(1)
         matching = gap.square().mean(1)
         matching.sum().backward()
         self._update(1)
         self.sums += torch.stack([unlabelled.detach(), labelled.detach(), matching.detach()])
-        self.step += 1
 
     def _update(self, player: int) -> None:
-        rule = self.rules[player]
-        rule.param_groups[0]["lr"] = schedules.learning_rate(self.config.train, self.rates[player], self.step)
-        rule.step()
-        rule.zero_grad(set_to_none=True)
+        self.rules[player].step()
+        self.rules[player].zero_grad(set_to_none=True)
 
     def _follow(self) -> None:
-        decay = self.semi.average_decay
-        share = (1 - decay) / (1 - decay ** (self.step + 1))
         names = [name for name, tensor in self.d.items() if tensor.requires_grad]
         averaged, current = ([w[name].detach() for name in names] for w in (self.average, self.d))
-        torch._foreach_lerp_(averaged, current, share)
+        apart = torch._foreach_sub(current, averaged)
+        torch._foreach_mul_(apart, self._share)
+        torch._foreach_add_(averaged, apart)
 
     def _latents(self) -> Tensor:
         prior = self.config.noise
@@ -105,10 +149,10 @@ class Ensemble:
         return z.uniform_(prior.low, prior.high, generator=self.random)
 
     def _batch(self, number: int) -> Tensor:
-        """Minibatch `number` of unlabelled examples of each run, as advnets.training.batches.Batches has it."""
+        """Rows of minibatch `number` of unlabelled examples of each run, as advnets.training.batches.Batches has it."""
         size = self.config.train.batch_size
         epoch, index = divmod(number, len(self.x) // size)
-        return self.x[self._order("order", epoch, len(self.x))[:, index * size : (index + 1) * size]]
+        return self._order("order", epoch, len(self.x))[:, index * size : (index + 1) * size]
 
     def _labels(self) -> tuple[Tensor, Tensor]:
         """Minibatch of labelled examples of each run at this step, as advnets.extensions.semi_step.Labelled has it."""
@@ -133,6 +177,7 @@ class Ensemble:
     def errors(self, part: Split) -> list[int]:
         """Count the examples of a part that the averaged D of each run puts into a wrong class."""
         assert part.labels is not None
+        self.wait()
         x, y = torch.from_numpy(part.x).flatten(1).to(self.device), torch.from_numpy(part.labels).to(self.device)
         wrong = torch.zeros(len(self.games), dtype=torch.int64, device=self.device)
         for images, wanted in zip(x.split(2000), y.split(2000), strict=True):

@@ -85,6 +85,7 @@ def steps_in(options: argparse.Namespace, data: DataSet, runs: Sequence[tuple[in
         begun = time.perf_counter()
         for _ in range(_SPEED_STEPS):
             ensemble.move()
+        ensemble.wait()
         ensemble.errors(data.validation)
         seconds = time.perf_counter() - begun
     steps = int(options.minutes * 60 / seconds * _SPEED_STEPS / 1000) * 1000
@@ -102,6 +103,7 @@ def semi(options: argparse.Namespace, data: DataSet) -> Iterator[Row]:
         while ensemble.step < steps:
             ensemble.move()
             if ensemble.step % lines == 0 or ensemble.step == steps:
+                ensemble.wait()
                 losses = (ensemble.sums / lines).mean(1).tolist()
                 found = ensemble.errors(data.validation)
                 ensemble.sums.zero_()

@@ -4,7 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from advnets import recipes
+from advnets.errors import InputError
+from advnets.extensions.bigan import new_pair
 
 SHORT = ["--train.log_every", "10", "--train.sample_every", "20", "--train.checkpoint_every", "20", "--steps", "20"]
 
@@ -87,3 +92,21 @@ def test_a_measure_of_classes(command, trained, monkeypatch, tmp_path):
     assert len(found["by_class"]) == 10 and found["agreement"] == pytest.approx(np.mean(found["by_class"]))
     assert found["lowest"] == min(found["by_class"]) and found["each"] == 1000
     assert found["agreement_real"] > 0.8 and found["taught_real"] > 0.8 > found["taught"], "after 20 steps"
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ("encode", "is a run of p(x | c), whose generator is given c too, allowed: a run without a condition"),
+        ("classify --labels 20", "has no discriminator of x alone in a checkpoint, allowed: a run of adversarial nets"),
+    ],
+)
+def test_what_is_for_nets_of_x_alone_says_so(command, trained, words, wrong):
+    name, *options = words.split()
+    refused = command(name, trained, *options)
+    assert refused.status == 2 and wrong in refused.err, refused.err
+
+
+def test_no_pair_is_trained_with_a_condition():
+    with pytest.raises(InputError, match="no fully connected discriminator of one stage and of x alone"):
+        new_pair(recipes.get("digits-conditional"), (1, 8, 8), torch.zeros(64))

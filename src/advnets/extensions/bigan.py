@@ -79,10 +79,10 @@ def new_pair(config: Config, shape: tuple[int, ...], mean: Tensor) -> Pair:
 
     Raises InputError for a discriminator with convolutions, which pairs have no shape for.
     """
-    if config.rival or config.second_stage or config.discriminator.convolutions:
+    if not config.is_game or config.second_stage or config.condition or config.discriminator.convolutions:
         raise InputError(
-            f"{config.recipe} has no fully connected discriminator of one stage, allowed for pairs (x, z): recipes "
-            "that do, such as digits or mnist; name one"
+            f"{config.recipe} has no fully connected discriminator of one stage and of x alone, allowed for pairs (x, "
+            "z): recipes that do, such as digits or mnist; name one"
         )
     weights, size, latent = stream(config.seed, "weights"), math.prod(shape), config.noise.dimension
     generator = build_generator(config, shape, mean, weights)

@@ -51,10 +51,10 @@ def load_features(run: Run, step: int | None = None) -> Features:
     """
     config, shape = run.config(), run.shape()
     folder = run.verified_checkpoint(step)
-    if not config.is_game or folder is None:
+    if not config.is_game or config.condition or folder is None:
         raise InputError(
-            f"{run.path} has no discriminator in a checkpoint, allowed: a run of adversarial nets that has saved one; "
-            "name such a run"
+            f"{run.path} has no discriminator of x alone in a checkpoint, allowed: a run of adversarial nets "
+            "without a condition that has saved one; name such a run"
         )
     checkpoint.require_sizes(config, shape, folder)
     net = build_discriminator(config, shape, stream(0, "weights"))

@@ -138,6 +138,11 @@ def game_of(run: Run, settings: InferenceConfig) -> Sampler:
             f"{run.path} is a run of {run.config().recipe}, allowed: runs of adversarial nets, whose generator can be "
             "inverted, and of vae, which has an encoder of its own; name one of these"
         )
+    if run.config().condition:
+        raise InputError(
+            f"{run.path} is a run of p(x | c), whose generator is given c too, allowed: a run without a condition; "
+            "name one"
+        )
     return load_sampler(run, settings.weights)
 
 
