@@ -83,3 +83,8 @@ class DataSet:
     def shape(self) -> tuple[int, ...]:
         """Shape of one example: (c, h, w) for images, (d,) for vectors."""
         return self.train.x.shape[1:]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no number is missing, as NaN says."""
+        return not any(bool(np.isnan(part.x).any()) for part in (self.train, self.validation, self.test))
