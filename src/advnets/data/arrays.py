@@ -33,10 +33,11 @@ def read(config: DataConfig, path: Path) -> Raw:
     examples, labels, beside = read_file(path)
     x = arrange(examples, str(path), missing=config.missing == "hide")
     white = white_of(x)
+    low, high = np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)  # which pass over NaN
     kind: ScalingKind = "unit" if x.ndim == 4 else "standard"
     if x.ndim == 4 and white is None:
         raise InputError(
-            f"{path} holds pixels from {np.fmin.reduce(x, None):g} to {np.fmax.reduce(x, None):g}, allowed are 0 to 1, or whole numbers from 0 to 255; "
+            f"{path} holds pixels from {low:g} to {high:g}, allowed are 0 to 1, or whole numbers from 0 to 255; "
             "rescale the array"
         )
     numbers, names = number_labels(labels, len(x))

@@ -43,6 +43,12 @@ class Scaling:
             return x
         return (x * self.scale + self.shift).astype(np.float32)
 
+    def redo(self, x: NDArray[np.floating]) -> FloatArray:
+        """Return what `undo` makes x of, to within rounding; NaN stays."""
+        if self.kind != "standard":
+            return x.astype(np.float32)
+        return ((x - self.shift) / self.scale).astype(np.float32)
+
     def to_json(self) -> dict[str, object]:
         """Describe the scaling in plain JSON values."""
         return {"kind": self.kind, "shift": self.shift.tolist(), "scale": self.scale.tolist()}

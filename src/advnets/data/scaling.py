@@ -107,7 +107,7 @@ def _moments(x: NDArray[Any], divisor: float) -> tuple[NDArray[np.float64], NDAr
     Of what is there, where some is NaN; a column of NaN alone gives 0 and 1.
     """
     low, high = (find.reduce(x, axis=0).astype(np.float64) for find in (np.fmin, np.fmax))
-    if np.isnan(x.sum()):
+    if x.dtype.kind == "f" and np.isnan(x).any():
         there, count = ~np.isnan(x), np.maximum((~np.isnan(x)).sum(axis=0), 1)
         mean = np.where(there, x, 0).sum(axis=0, dtype=np.float64) / count
         spread = np.sqrt(np.where(there, np.square(x - mean, dtype=np.float64), 0).sum(axis=0) / count)

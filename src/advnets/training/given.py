@@ -19,7 +19,7 @@ class Given:
 
     generator: Rows | None
     """c, or x⊙m and then m, with m = 1 where x is known."""
-    discriminator: Rows | None
+    discriminator: Float[Tensor, "batch told"] | None
     """c, or m + o − 1 with o = 1 where the data have a number: 1 known, 0 hidden, −1 missing."""
     observed: Examples | None = None
     """o; None where the data are whole."""
