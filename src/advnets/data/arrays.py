@@ -4,7 +4,7 @@ import math
 import sys
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -59,10 +59,10 @@ def read_file(path: Path) -> tuple[Array, Array | None, Array | None]:
         raise unreadable(path, error) from error
 
 
-def arrange(x: Array, name: str, *, missing: bool = False) -> Array:
+def arrange(x: Array, name: str, *, missing: bool | Literal["all"] = False) -> Array:
     """Return images as (n, c, h, w) and vectors as (n, d); raises InputError for other shapes and kinds.
 
-    So it does for infinities, and for NaN unless some numbers may be `missing`, though not all of a place.
+    So it does for infinities, and for NaN unless some numbers may be `missing`; all of a place where that says "all".
     """
     if x.dtype.kind not in "buif":
         raise InputError(f"{name} holds {x.dtype}, allowed are real numbers; convert the array")
@@ -175,7 +175,7 @@ def _read_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.
     return shape, fortran, dtype
 
 
-def _check_finite(x: Array, name: str, *, missing: bool) -> None:
+def _check_finite(x: Array, name: str, *, missing: bool | Literal["all"]) -> None:
     bad = (np.isinf(x) if missing else ~np.isfinite(x)) if x.dtype.kind == "f" else np.zeros(1, np.bool_)
     if bad.any():
         first = ", ".join(str(int(index)) for index in np.unravel_index(int(bad.argmax()), x.shape))
@@ -184,7 +184,7 @@ def _check_finite(x: Array, name: str, *, missing: bool) -> None:
             f"[{first}], allowed are finite numbers; drop those examples or fill the gaps with numpy.nan_to_num"
             + ("" if missing else ", or learn to fill them: advnets train --condition.kind masks")
         )
-    empty = np.isnan(x).all(0) if missing and x.dtype.kind == "f" else np.zeros(1, np.bool_)
+    empty = np.isnan(x).all(0) if missing is True and x.dtype.kind == "f" else np.zeros(1, np.bool_)
     if empty.any():
         first = ", ".join(str(int(index)) for index in np.unravel_index(int(empty.argmax()), empty.shape))
         raise InputError(
