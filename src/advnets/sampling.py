@@ -117,7 +117,7 @@ class Sampler:
                 f"examples {x.shape} with masks {known.shape} are to be filled in, allowed: one or more examples of "
                 f"{self.shape}, a mask of the same shape, and known numbers that are finite; reshape them"
             )
-        there = torch.from_numpy(known).flatten(1)
+        there = torch.tensor(known).flatten(1)
         evidence = torch.from_numpy(np.where(known, self.scaling.redo(x), np.float32(0))).flatten(1)
         c = torch.cat([evidence, there.float()], dim=1)
         made = np.empty((count, *x.shape), x.dtype)

@@ -60,7 +60,10 @@ def completions(
     net: FeatureNet | None = None,
     seed: int = 0,
 ) -> Completions:
-    """Measure completions of whole examples x (n, *shape), of which `known` is told; raises NotMeasurable for no gap."""
+    """Measure completions of whole examples x (n, *shape), of which `known` is told.
+
+    Raises NotMeasurable where nothing is hidden.
+    """
     hidden = ~known
     if not hidden.any():
         raise NotMeasurable("nothing is hidden; hide a part of the examples")
@@ -104,8 +107,8 @@ def nearest_fill(train: FloatArray) -> Fill:
     def fill(x: FloatArray, known: Known, count: int, seed: int) -> FloatArray:
         found: list[Tensor] = []
         for start in range(0, len(x), _ROWS):
-            there = torch.from_numpy(known[start : start + _ROWS]).flatten(1).float()
-            one = torch.from_numpy(x[start : start + _ROWS]).flatten(1) * there
+            there = torch.tensor(known[start : start + _ROWS]).flatten(1).float()
+            one = torch.tensor(x[start : start + _ROWS]).flatten(1) * there
             apart = one.square().sum(1, keepdim=True) - 2 * one @ rows.T + there @ rows.square().T
             found.append(apart.topk(min(count, len(rows)), largest=False).indices)
         filling = train[torch.cat(found).T.numpy()]
@@ -125,7 +128,7 @@ def clamped_fill(sampler: Sampler, updates: int = _UPDATES) -> Fill:
 
     def fill(x: FloatArray, known: Known, count: int, seed: int) -> FloatArray:
         random, size = stream(seed, "clamped"), math.prod(x.shape[1:])
-        told, there = (torch.from_numpy(part).flatten(1).repeat(count, 1) for part in (x, known))
+        told, there = (torch.tensor(part).flatten(1).repeat(count, 1) for part in (x, known))
         state = net.start(len(told), random)
         for _ in range(updates):
             state[:, :size] = torch.where(there, told, state[:, :size])

@@ -324,8 +324,8 @@ def evaluate(
         raise InputError(f"there is no metric {unknown[0]!r}, allowed: {', '.join(METRICS)}; choose of these")
     if not data.is_whole:
         raise InputError(
-            f"{data.name} has numbers that are missing (NaN) and measures compare whole examples, allowed: data in which "
-            "no number is missing; fill them first: advnets complete"
+            f"{data.name} has numbers that are missing (NaN) and measures compare whole examples, allowed: data "
+            "without gaps; fill them first: advnets complete"
         )
     count = min(plan.samples, subject.available or plan.samples)
     scene = Scene(subject, data, plan, subject.draw(count, plan.seed), progress, folds)

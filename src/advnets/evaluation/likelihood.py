@@ -146,7 +146,7 @@ def validator(config: Config, data: DataSet, samples: int = 10_000) -> Callable[
     """
     if not data.is_whole:
         raise InputError(
-            f"--train.validate_every is {config.train.validate_every} and {data.name} has numbers that are missing (NaN), "
+            f"--train.validate_every is {config.train.validate_every} and numbers of {data.name} are missing (NaN), "
             "allowed: 0; leave it out"
         )
     latents = draw_latents(config.noise, samples, config.seed, conditions.of_data(config, data))
