@@ -58,10 +58,10 @@ _MNIST = Config("mnist", data=DataConfig("mnist"), train=TrainConfig(steps=25_00
 _COMPLETION_TRAIN = TrainConfig(
     steps=10_000,
     optimiser="adam",
-    learning_rate=5e-4,
+    learning_rate=1e-3,
     decay_per_update=1.0,
     average_decay=0.999,
-    reconstruction_weight=10.0,
+    reconstruction_weight=100.0,
 )
 _CIFAR = DataConfig("cifar10")
 _CIFAR_HIDDEN = GeneratorConfig(
@@ -143,7 +143,7 @@ RECIPES: dict[str, Recipe] = {
             "digits-completion",
             data=DataConfig(missing="hide"),
             noise=NoiseConfig(dimension=64),
-            generator=GeneratorConfig(hidden=(256, 256)),
+            generator=GeneratorConfig(hidden=(400, 400)),
             discriminator=DiscriminatorConfig(hidden=(128, 128), pieces=5, init_range=0.05),
             train=_COMPLETION_TRAIN,
             condition=ConditionConfig("masks", size=64),
