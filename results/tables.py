@@ -51,6 +51,26 @@ def helvetica() -> Iterator[list[str]]:
         yield [words, *(f"{one[name]:.2f}" for one in found["runs"]), ""]
 
 
+def inference() -> Iterator[list[str]]:
+    head = ["generator", "E predicts", "weight of real examples", "G(E(x)): squared error", "E(G(z)): squared error"]
+    yield [*head, "correlation", "1-NN by codes", "updates, seconds"]
+    for run in read("inference.json")["runs"]:
+        name = f"`{run['recipe']}`"
+        for one in run["encoders"]:
+            what, errors = one["target"], (one["reconstruction_mse"], one["latent_mse"], one["correlation"])
+            what, weight = ("z, trained with G", "") if what == "pair" else (what, f"{one['reconstruction']:g}")
+            numbers = [f"{errors[0]:.4f}", f"{errors[1]:.3f}", f"{errors[2]:.3f}", f"{100 * one['accuracy']:.2f} %"]
+            yield [name, what, weight, *numbers, f"{one['steps']:,}, {one['seconds']:.0f}"]
+        beside = {"mean_image": "no net: the mean example", "nearest_sample": "no net: the nearest of 10,000 samples"}
+        for key, words in beside.items():
+            yield [name, words, "", f"{run['baseline_mse'][key]:.4f}", "", "", "", ""]
+        yield [name, "nothing: E's first weights", "", "", "", "", f"{100 * run['untrained_accuracy']:.2f} %", ""]
+        yield [name, "no net: raw pixels", "", "", "", "", f"{100 * run['raw_accuracy']:.2f} %", ""]
+    published = {"BiGAN": "97.39", "latent regressor": "97.44", "autoencoder": "97.58"}
+    for words, share in published.items():
+        yield [f"MNIST, Donahue et al. 2017: {words}", "", "", "", "", "", f"{share} %", ""]
+
+
 def theory() -> Iterator[list[str]]:
     yield ["tag", "claim", "computed", "residual"]
     for one in read("theory.json")["claims"]:
@@ -194,10 +214,20 @@ def completion() -> Iterator[list[str]]:
 
 def completion_tables() -> Iterator[list[str]]:
     found = read("completion.json")["tables"]
-    yield ["root mean square error", *(f"{name}, {one[0]['rows']} × {one[0]['columns']}" for name, one in found.items())]
+    yield [
+        "root mean square error",
+        *(f"{name}, {one[0]['rows']} × {one[0]['columns']}" for name, one in found.items()),
+    ]
     for fill in next(iter(found.values()))[0]["rmse"]:
         cells = ["/".join(f"{seed['rmse'][fill]:.2f}" for seed in one) for one in found.values()]
         yield [fill, *cells]
+
+
+def semi() -> Iterator[list[str]]:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from semi_supervised import table
+
+    yield from table(read("semi-supervised.json")["rows"])
 
 
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
@@ -209,6 +239,8 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "figure1": figure1,
     "fuzz": fuzz,
     "helvetica": helvetica,
+    "inference": inference,
+    "semi-supervised": semi,
     "laws": laws,
     "nats": nats,
     "quality": quality,

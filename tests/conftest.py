@@ -17,7 +17,8 @@ from jaxtyping import install_import_hook
 # Executes the shape annotations of these packages; has to happen before any of them is imported.
 _EVALUATION = ["ais", "distances", "features", "hamiltonian", "kernels", "neighbours", "observation"]
 # Not parzen, whose Self stops the hook.
-_ANNOTATED = ["nets", "rivals", "objectives", "noise", "training", *(f"evaluation.{name}" for name in _EVALUATION)]
+_ANNOTATED = ["nets", "rivals", "objectives", "noise", "training", "extensions"]
+_ANNOTATED += [f"evaluation.{name}" for name in _EVALUATION]
 install_import_hook([f"advnets.{name}" for name in _ANNOTATED], "beartype.beartype")
 
 torch.set_num_threads(1)

@@ -163,7 +163,9 @@ def test_a_layer_that_no_run_has_stops_no_judge():
     lines = [
         line | {"step": 1981 + index} for index, line in enumerate(log("cae", layer=3, over_mean=40.0, update=None))
     ]
-    assert judged("cae", lines).name == "worse-than-mean"  # the last line is of step 2,000, at which a third would begin
+    assert (
+        judged("cae", lines).name == "worse-than-mean"
+    )  # the last line is of step 2,000, at which a third would begin
 
 
 def run_of(folder, kind, lines):

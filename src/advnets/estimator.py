@@ -1,7 +1,6 @@
 """Adversarial nets as a scikit-learn estimator: fit an array, draw more of its kind, score other examples."""
 
 import contextlib
-import dataclasses
 import json
 import math
 import shutil
@@ -25,11 +24,11 @@ from advnets import recipes
 from advnets.config import Config, check, flatten, from_json, to_json
 from advnets.data.arrays import arrange
 from advnets.data.dataset import DataSet, FloatArray, Scaling
-from advnets.data.scaling import contrast, scale, scale_as_before, white_of
+from advnets.data.scaling import scale, scale_as_before, white_of
 from advnets.data.splits import FEWEST_EXAMPLES, Part, Raw, shuffled
 from advnets.errors import InputError, NotMeasurable
+from advnets.estimator_extensions import Extended, Form
 from advnets.evaluation.parzen import Grid, ParzenWindow
-from advnets.pictures import channels_last
 from advnets.runs import Run, read_json, reporting, write_json
 from advnets.sampling import load_sampler
 from advnets.training import train
@@ -42,16 +41,7 @@ _DIMMEST = 64  # whole numbers that stay below count as grey levels of another r
 _DECIDED = {"recipe", "seed", "train.steps", "train.device", "data.name", "data.size", "data.colour", "data.fold"}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Form:
-    """What X was in fit: shape of an example, number that stands for a white pixel, whether pixels were bytes."""
-
-    shape: tuple[int, ...]
-    white: float | None
-    bytes: bool
-
-
-class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """A generator G and a discriminator D, trained on X by Algorithm 1 or as the released code does.
 
     X holds images (n, h, w), (n, h, w, c) or (n, c, h, w), with c 1 or 3 and pixels in [0, 1] or 0..255, or vectors
@@ -67,10 +57,7 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
     `feature_names_in_` where X has names. Goodfellow et al. (2014), Algorithm 1 and section 5.
     """
 
-    run_: Path
-    config_: Config
     n_steps_: int
-    _form: _Form
     _validation: FloatArray | None
     _windows: dict[str, ParzenWindow]
     _widths: dict[str, float]
@@ -116,7 +103,7 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
                 config = self._settled(seed, sized)
             pixels = data.scaling.kind == "unit" or (x.ndim == 4 and data.scaling.kind != "contrast")
             in_bytes = pixels and x.dtype == np.uint8 and white == 255
-            self._form = _Form(given.shape[1:], white if pixels else None, in_bytes)
+            self._form = Form(given.shape[1:], white if pixels else None, in_bytes)
             return self._train(config, data, out, resume=False)
 
     def partial_fit(self, X: ArrayLike, y: object = None, *, out: str | Path | None = None) -> Self:
@@ -145,10 +132,7 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
         normalised. Equal seeds draw equal samples, those of `advnets sample --seed`.
         """
         check_is_fitted(self)
-        form, x = self._form, self._draw(n_samples, "n_samples", _seed(random_state))
-        x = x if x.shape[1:] == form.shape else channels_last(x).reshape(-1, *form.shape)
-        x = x * np.float32(form.white or 1)
-        return np.clip(np.rint(x), 0, 255).astype(np.uint8) if form.bytes else x
+        return self._in_units(self._draw(n_samples, "n_samples", _seed(random_state)))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Log-likelihood log p(x) of every example of X under `parzen()`, in nats.
@@ -157,9 +141,7 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
         as in the paper's Table 1; over contrast-normalised images after normalisation.
         """
         check_is_fitted(self)
-        x = arrange(self._validated(X, fewest=1, reset=False), "X")
-        data = self.config_.data
-        x = contrast(x, data.contrast_scale) if data.scaling == "contrast" else x / (self._form.white or 1.0)
+        x = self._in_scored_units(X)
         return self.parzen().score_samples(x.reshape(len(x), -1))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
@@ -209,7 +191,7 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if not (run.path / _FILE).is_file():
             raise InputError(f"{folder} has no {_FILE}, allowed: a folder that AdversarialNets.save wrote; name one")
         content = read_json(run.path / _FILE)
-        form = from_json(_Form, content.get("form"), "form")
+        form = from_json(Form, content.get("form"), "form")
         width = from_json(float | None, content.get("bandwidth"), "bandwidth")
         names = from_json(tuple[str, ...] | None, content.get("feature_names"), "feature_names")
         parameters: Any = content.get("parameters")
@@ -278,7 +260,7 @@ class AdversarialNets(DensityMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def _settled(self, seed: int, sized: Config | None = None) -> Config:
         """Put the parameters on the recipe's configuration, or on the one that auto has sized."""
-        games = [name for name, recipe in recipes.RECIPES.items() if not recipe.config.rival]
+        games = [name for name, recipe in recipes.RECIPES.items() if recipe.config.is_game]
         if self.recipe not in ("auto", *games):
             raise InputError(f"recipe is {self.recipe!r}, allowed: auto, {', '.join(games)}; name one")
         base = sized or (Config("auto") if self.recipe == "auto" else recipes.get(self.recipe))

@@ -1,10 +1,11 @@
 """The value function V(D, G) and the players' losses: pure, unreduced functions of logits l, with D = σ(l)."""
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import cross_entropy, logsigmoid
 
 Logits = Float[Tensor, " batch"]
+ClassLogits = Float[Tensor, "batch classes"]
 
 
 def value(real_logits: Logits, fake_logits: Logits) -> Logits:
@@ -59,3 +60,36 @@ def reconstruction_loss(
     """
     product = hidden * (real - one) * (real - other)
     return product.sum() / hidden.sum().clamp_min(1.0)
+
+
+def real_logits(class_logits: ClassLogits) -> Logits:
+    """Logit of "data" against "generated" of a D that tells K classes: log Σ_k e^l_k.
+
+    With an additional logit of 0 for "generated", the softmax of all K + 1 gives D(x) = Σ_k e^l_k / (Σ_k e^l_k + 1),
+    which is σ of this. Salimans et al. 2016, section 5.
+    """
+    return class_logits.logsumexp(1)
+
+
+def labelled_loss(class_logits: ClassLogits, labels: Int[Tensor, " batch"]) -> Logits:
+    """What D descends on labelled examples: −log p(y | x, data) = log Σ_k e^l_k − l_y, in nats."""
+    return cross_entropy(class_logits, labels, reduction="none")
+
+
+def unlabelled_loss(real: ClassLogits, fake: ClassLogits) -> Logits:
+    """What D descends on unlabelled examples and as many samples: −½[log D(x) + log(1 − D(G(z)))], in nats.
+
+    The two-player loss of the released code on `real_logits`. Salimans et al. 2016, section 5; the half is that of the
+    authors' code.
+    """
+    return released_discriminator_loss(real_logits(real), real_logits(fake))
+
+
+def feature_matching_loss(
+    fake: Float[Tensor, "batch features"], real: Float[Tensor, "batch2 features"]
+) -> Float[Tensor, " features"]:
+    """What G descends: (E f(G(z)) − E f(x))² of each feature f of D, expectations over the minibatch.
+
+    Salimans et al. 2016, section 3.1; the mean over features is that of the authors' code.
+    """
+    return (fake.mean(0) - real.mean(0)).square()

@@ -3,7 +3,7 @@
 import math
 from itertools import pairwise
 
-from advnets.config import CAEConfig, Config, GSNConfig, RBMConfig, Rival, VAEConfig
+from advnets.config import CAEConfig, Config, GSNConfig, RBMConfig, Rival, SemiConfig, VAEConfig
 from advnets.errors import InputError
 
 _MOST = 2**38  # parameters of a net: a tebibyte
@@ -14,7 +14,9 @@ def parameter_counts(config: Config, shape: tuple[int, ...], *, stage: int = 1) 
 
     Raises InputError for more than any machine holds.
     """
-    if config.rival:
+    if config.semi:
+        counts = _semi_parameters(config.semi, config.noise.dimension, math.prod(shape))
+    elif config.rival:
         counts = {"model": _rival_parameters(config.rival, math.prod(shape))}
     else:
         counts = {
@@ -24,7 +26,7 @@ def parameter_counts(config: Config, shape: tuple[int, ...], *, stage: int = 1) 
     if max(counts.values()) > _MOST:
         smaller = (
             "the layers of the model"
-            if config.rival
+            if not config.is_game
             else ("--generator.hidden, --discriminator.hidden or --noise.dimension")
         )
         raise InputError(
@@ -66,6 +68,15 @@ def _discriminator_parameters(config: Config, shape: tuple[int, ...]) -> int:
         count += (below + 1) * units * discriminator.pieces
         below = units
     return count + below + 1
+
+
+def _semi_parameters(semi: SemiConfig, latent: int, size: int) -> dict[str, int]:
+    """Count those of G, whose hidden layers have no scale, and of D, whose logits have one."""
+    top = [semi.generator_hidden[-1], size]
+    return {
+        "generator": _dense([latent, *semi.generator_hidden]) + _dense(top) + size,
+        "discriminator": _dense([size, *semi.hidden, semi.classes]) + semi.classes,
+    }
 
 
 def _rival_parameters(rival: Rival, size: int) -> int:

@@ -118,7 +118,7 @@ class Sampler:
                 f"{self.shape}, a mask of the same shape, and known numbers that are finite; reshape them"
             )
         there = torch.tensor(known).flatten(1)
-        evidence = torch.from_numpy(np.where(known, self.scaling.redo(x), np.float32(0))).flatten(1)
+        evidence = torch.from_numpy(np.where(known, self.scaling.apply(x), np.float32(0))).flatten(1)
         c = torch.cat([evidence, there.float()], dim=1)
         made = np.empty((count, *x.shape), x.dtype)
         z = draw_latents(self.config.noise, count * len(x), seed).reshape(count, len(x), -1)

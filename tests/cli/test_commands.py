@@ -16,7 +16,7 @@ import advnets as package
 from advnets import recipes
 from advnets.cli.main import COMMANDS
 from advnets.data import CATALOGUE
-from advnets.nets.build import build_discriminator, build_generator, parameter_count
+from advnets.nets.build import build_classifier, build_discriminator, build_generator, parameter_count
 from advnets.parameters import parameter_counts
 from advnets.rivals.build import build_rival
 from advnets.seeds import stream
@@ -49,9 +49,10 @@ def test_counts_are_those_of_the_nets(name: str) -> None:
         if config.rival:
             nets = {"model": build_rival(config, size, torch.zeros(size), stream(0, "weights"))}
         else:
+            build_d = build_classifier if config.semi else build_discriminator
             nets = {
                 "generator": build_generator(config, shape, torch.zeros(shape), stream(0, "weights")),
-                "discriminator": build_discriminator(config, shape, stream(0, "weights")),
+                "discriminator": build_d(config, shape, stream(0, "weights")),
             }
     assert parameter_counts(config, shape) == {name: parameter_count(net) for name, net in nets.items()}
 

@@ -259,7 +259,7 @@ def test_what_is_missing_stays_so_and_moments_are_of_the_rest(tmp_path, scaling)
     np.testing.assert_allclose(data.scaling.shift, np.nanmean(train, 0))
     np.testing.assert_allclose(data.scaling.scale[:2], np.nanstd(train, 0)[:2])
     assert data.scaling.scale[2] == 1 and np.nanmax(np.abs(data.train.x[:, 2])) == 0
-    np.testing.assert_allclose(data.scaling.redo(data.scaling.undo(data.train.x)), data.train.x, atol=1e-5)
+    np.testing.assert_allclose(data.scaling.apply(data.scaling.undo(data.train.x)), data.train.x, atol=1e-5)
 
 
 def test_images_with_gaps_keep_their_white(tmp_path):

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-import oracles
 from advnets import conditions, masks, objectives, sampling
 from advnets.config import ConditionConfig, DataConfig, DiscriminatorConfig, GeneratorConfig, MaskKind, NoiseConfig
 from advnets.data.dataset import Split

@@ -90,6 +90,15 @@ _VAE = """@inproceedings{kingma2014auto,
   booktitle = {International Conference on Learning Representations},
   year      = {2014}
 }"""
+_IMPROVED = """@inproceedings{salimans2016improved,
+  title     = {Improved Techniques for Training {GANs}},
+  author    = {Salimans, Tim and Goodfellow, Ian and Zaremba, Wojciech and Cheung, Vicki and Radford, Alec and
+               Chen, Xi},
+  booktitle = {Advances in Neural Information Processing Systems 29},
+  year      = {2016},
+  eprint    = {1606.03498},
+  archivePrefix = {arXiv}
+}"""
 _DATA: Mapping[str, str] = MappingProxyType(
     {
         "mnist": _MNIST,
@@ -148,7 +157,7 @@ def run(tokens: list[str]) -> int:
 
 
 def _used(config: Config) -> list[str]:
-    net, game = config.discriminator, config.rival is None
+    net, game = config.discriminator, config.is_game
     used = {
         _MAXOUT: game and max(net.pieces, *(layer.pieces for layer in net.convolutions), 1) > 1,
         _DROPOUT: game and min(*net.keep, *config.generator.keep) < 1,
@@ -156,6 +165,7 @@ def _used(config: Config) -> list[str]:
         _CAE: config.cae is not None,
         _GSN: config.gsn is not None,
         _VAE: config.vae is not None,
+        _IMPROVED: config.semi is not None,
         _ADAM: config.train.optimiser == "adam",
         _DATA.get(config.data.name, ""): config.data.name in _DATA,
     }

@@ -76,6 +76,11 @@ def run(tokens: list[str]) -> int:
     arguments = parse(Arguments, tokens, "doctor")
     target = Run(arguments.run)
     config, status = target.config(), target.status()
+    if config.semi:
+        raise InputError(
+            f"{target.path} learns classes from few labels, which no verdict is made for, allowed: other runs; its "
+            "errors are in log.jsonl, see advnets runs show, and advnets classify counts them on test data"
+        )
     lines = verdicts.lines_of(target, config)
     verdict = doctor.diverged() if status.get("state") == "diverged" else verdicts.judge(lines, config)
     if verdict is None:

@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "sample": "draw samples from a run: a picture or an array",
         "complete": "fill in the missing part of images or rows, by a run that learned to",
         "interpolate": "draw straight lines through the noise of a run",
+        "encode": "codes of examples: fit a net that undoes a run's generator",
+        "classify": "tell the class of images, from few labels",
         "evaluate": "score a run, or samples made by any program",
         "doctor": "say in plain words how a run is doing, and what to do",
         "recipes": "list the presets: data, nets, parameters, the paper's numbers",

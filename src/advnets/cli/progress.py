@@ -68,7 +68,7 @@ def introduction(folder: object, content: Mapping[str, Any]) -> str:
     assert isinstance(data, dict) and isinstance(parameters, dict)
     shape = "x".join(map(str, data["shape"]))
     examples = f"{data['train']:,} / {data['validation']:,} / {data['test']:,} examples of {shape}"
-    mode = "" if "model" in parameters else f", {config['train']['mode']} mode"
+    mode = "" if "model" in parameters or config.get("semi") else f", {config['train']['mode']} mode"
     return (
         f"{config['recipe']}{mode}, seed {config['seed']}\n"
         f"  data        {data['name']}: {examples} ({data['source']})\n"
@@ -92,6 +92,8 @@ def _measures(progress: Progress, *, brief: bool = False) -> str:
     verdict = f"  {progress.verdict.name}" if progress.verdict else ""
     if "loss" in measures:
         return f"loss {measures['loss']:.4g}{verdict}"
+    if "validation_error" in measures:
+        verdict = f"  errors {measures['validation_error']:.2%}"
     if brief:
         return f"D {measures['d_real']:.2f} {measures['d_fake']:.2f}{verdict}"
     return (

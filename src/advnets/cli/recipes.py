@@ -49,13 +49,13 @@ def run(tokens: list[str]) -> int:
 def _facts(name: str) -> dict[str, Any]:
     recipe = recipes.RECIPES[name]
     shape = info(recipe.config.data.name).shape
-    rival = recipe.config.rival
+    generator, discriminator = _layers(recipe.config, shape)
     return {
         "name": name,
         "summary": recipe.summary,
         "data": recipe.config.data.name,
-        "generator": _rival_layers(rival, shape) if rival else _generator_layers(recipe.config, shape),
-        "discriminator": None if rival else _discriminator_layers(recipe.config, shape),
+        "generator": generator,
+        "discriminator": discriminator,
         "parameters": parameter_counts(recipe.config, shape, stage=2 if recipe.config.second_stage else 1),
         "paper": recipe.paper or None,
     }
@@ -65,6 +65,18 @@ def _row(facts: dict[str, Any]) -> tuple[str, ...]:
     parameters = " + ".join(f"{count:,}" for count in facts["parameters"].values())
     layers = facts["generator"], facts["discriminator"] or ""
     return facts["name"], facts["data"], *layers, parameters, facts["paper"] or ""
+
+
+def _layers(config: Config, shape: tuple[int, ...]) -> tuple[str, str | None]:
+    """Write the layers of G, or of a rival, and those of D where there is one."""
+    if config.rival:
+        return _rival_layers(config.rival, shape), None
+    if config.semi:
+        size, semi = math.prod(shape), config.semi
+        sides = [config.noise.dimension, *semi.generator_hidden, size], [size, *semi.hidden, semi.classes]
+        generator, discriminator = ("-".join(map(str, side)) for side in sides)
+        return generator, discriminator
+    return _generator_layers(config, shape), _discriminator_layers(config, shape)
 
 
 def _rival_layers(rival: Rival, shape: tuple[int, ...]) -> str:

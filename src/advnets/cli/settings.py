@@ -22,6 +22,7 @@ from advnets.config import (
     GSNConfig,
     NoiseConfig,
     RBMConfig,
+    SemiConfig,
     StackConfig,
     TrainConfig,
     VAEConfig,
@@ -38,7 +39,7 @@ Load = Callable[[DataConfig], DataSet]
 
 _SHORT = {"--steps": "--train.steps", "--mode": "--train.mode", "--data": "--data.name"}
 _SECTIONS = [item.name for item in dataclasses.fields(Config) if item.name != "recipe"]
-# Has every option there is: convolutions, a second stage, a condition, and all rivals.
+# Has every option there is: convolutions, a second stage, a condition, all rivals, and few labels.
 _WIDEST = dataclasses.replace(
     recipes.RECIPES["cifar10-conv"].config,
     second_stage=StackConfig(after=1),
@@ -48,6 +49,7 @@ _WIDEST = dataclasses.replace(
     gsn=GSNConfig(),
     vae=VAEConfig(),
     chain=ChainConfig(),
+    semi=SemiConfig(),
 )
 
 
@@ -88,6 +90,7 @@ class Arguments:
     gsn: GSNConfig | None = None
     vae: VAEConfig | None = None
     chain: ChainConfig | None = None
+    semi: SemiConfig | None = None
 
 
 def spelled_out(tokens: list[str]) -> list[str]:
@@ -170,8 +173,9 @@ def _arguments(base: Config) -> Arguments:
 
 
 def _settle(base: Config, tokens: list[str]) -> Config:
-    """Put the settings given on the command line on top of a configuration."""
-    if base.condition is None and not base.rival and any(n.startswith("condition.") for n in given_names(tokens)):
+    """Put the settings given on the command line on top of a configuration; any game takes a condition."""
+    given_a_condition = any(name.startswith("condition.") for name in given_names(tokens))
+    if given_a_condition and not base.rival and base.condition is None:
         base = dataclasses.replace(base, condition=ConditionConfig())
     default = _arguments(base)
     known = {*option_names(Arguments, default)}

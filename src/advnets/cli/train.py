@@ -77,7 +77,7 @@ def _counts(config: Config, data: DataSet | None) -> dict[str, int]:
     counts = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
     if examples is not None:
         Batches(torch.empty(examples, 0), config.train.batch_size, config.seed)
-    if not config.rival:
+    if config.is_game:
         with torch.device("meta"):  # no memory for weights
             build_generator(config, shape, torch.zeros(shape), stream(0, "weights"))
             build_discriminator(config, shape, stream(0, "weights"))
@@ -175,7 +175,8 @@ def _conclude(config: Config, target: Run, outcome: "Outcome", interrupted: int,
             print(f"stopped at step {outcome.step}, checkpoint written; to go on: {_resume_command(target)}", file=out)
             return interrupted
     folder = plain(shlex.quote(str(target.path)))
-    lines = "" if config.rival else f"           advnets interpolate {folder}\n"
+    more = "" if config.rival else "classify" if config.semi else "interpolate"
+    lines = f"           advnets {more} {folder}\n" if more else ""
     print(
         f"finished at step {outcome.step} after {outcome.seconds:.1f} s{_judged(outcome)}\n"
         f"  run      {plain(str(target.path))}\n"

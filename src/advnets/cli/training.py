@@ -24,11 +24,15 @@ def trained(
     """
     from advnets.cli.interruption import catching
     from advnets.cli.progress import showing
+    from advnets.extensions import semi_supervised
     from advnets.training import check_device, train
 
     check_device(config)
     told = [*opening, *(_changes(config, target) if resume else ())]
     with catching() as interruption, _device_errors(smaller), showing(target, told) as report:
+        if config.semi:
+            outcome = semi_supervised.train(config, data, target, resume=resume, stop=interruption, report=report)
+            return outcome, interruption.exit_status
         validate = _validator(config, data) if config.train.validate_every else None
         outcome = train(config, data, target, resume=resume, stop=interruption, report=report, validate=validate)
     return outcome, interruption.exit_status

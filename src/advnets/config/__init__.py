@@ -22,6 +22,7 @@ from advnets.config.sections import Mode as Mode
 from advnets.config.sections import NoiseConfig as NoiseConfig
 from advnets.config.sections import StackConfig as StackConfig
 from advnets.config.sections import TrainConfig as TrainConfig
+from advnets.config.semi import SemiConfig as SemiConfig
 from advnets.config.values import ADDED as ADDED
 from advnets.config.values import flatten as flatten
 from advnets.config.values import from_json as from_json

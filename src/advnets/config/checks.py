@@ -18,8 +18,13 @@ _GAME = {
     "train.validate_every",
 }
 """Settings, and whole sections of them, that adversarial nets have and rivals do not."""
-_PARTS = {"condition", "rbm", "cae", "gsn", "vae", "chain"}
+_PARTS = {"condition", "rbm", "cae", "gsn", "vae", "chain", "semi"}
 """Sections that only some runs have."""
+_SEMI_LACKS = {
+    *(_GAME - {"noise", "train.discriminator_learning_rate"}),
+    *("train.optimiser", "train.momentum", "train.final_momentum", "train.momentum_epochs", "train.signals"),
+}
+"""What runs with few labels do not have: their nets have sections of their own, and their rule is Adam."""
 
 
 def belongs(config: Config, name: str) -> bool:
@@ -27,7 +32,8 @@ def belongs(config: Config, name: str) -> bool:
     section = name.partition(".")[0]
     if section in _PARTS:
         return getattr(config, section) is not None
-    return not config.rival or not {section, name} & _GAME
+    lacking = _SEMI_LACKS if config.semi else _GAME if config.rival else set()
+    return not {section, name} & lacking
 
 
 # The loosest bounds that still make sense: name -> (test, what is allowed).
@@ -95,6 +101,15 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "gsn.corruption": (lambda v: 0 <= v <= 1, "0 to 1"),
     "gsn.hidden_noise": (lambda v: v >= 0, "0 or more"),
     "vae.latent": (lambda v: v >= 1, "1 or more"),
+    "semi.labels": (lambda v: v >= 1, "1 or more"),
+    "semi.classes": (lambda v: v >= 2, "2 or more"),
+    "semi.hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
+    "semi.generator_hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
+    "semi.input_noise": (lambda v: v >= 0, "0 or more"),
+    "semi.hidden_noise": (lambda v: v >= 0, "0 or more"),
+    "semi.unlabelled_weight": (lambda v: v >= 0, "0 or more"),
+    "semi.adam_epsilon": (lambda v: v > 0, "a number above 0"),
+    "semi.average_decay": (lambda v: 0 <= v < 1, "0 up to, not including, 1"),
     "chain.chains": (lambda v: v >= 1, "1 or more"),
     "chain.burn_in": (lambda v: 0 <= v <= 10**6, "0 to 1000000"),
     "chain.thinning": (lambda v: 1 <= v <= 10**6, "1 to 1000000"),
@@ -128,15 +143,27 @@ def check(config: Config) -> Config:
 
 def _check_rival(config: Config) -> None:
     """Refuse a run of two models, and a stack whose top layer gets no steps."""
-    named = [name for name in ("rbm", "cae", "gsn", "vae") if getattr(config, name) is not None]
+    named = [name for name in ("rbm", "cae", "gsn", "vae", "semi") if getattr(config, name) is not None]
     if len(named) > 1:
         raise InputError(f"{' and '.join(named)} are both set, allowed: one model a run; leave one out")
+    _check_semi(config)
     below = (config.layer_steps or 0) * (len(config.rival.hidden) - 1) if config.rival else 0
     if below >= config.train.steps:
         raise InputError(
             f"--train.steps is {config.train.steps} and the layers below the top take {below}, allowed: more than "
             f"that; set --steps above {below}, or --{named[0]}.layer_steps lower"
         )
+
+
+def _check_semi(config: Config) -> None:
+    """Refuse fewer labels than classes, and a single example as a minibatch, which has no spread to normalise."""
+    semi = config.semi
+    if semi is not None and semi.labels < semi.classes:
+        raise InputError(
+            f"--semi.labels is {semi.labels}, allowed: one of each class at least, {semi.classes}; set --semi.labels"
+        )
+    if semi is not None and config.train.batch_size < 2:
+        raise InputError(f"--train.batch_size is {config.train.batch_size}, allowed: 2 or more; set --train.batch_size")
 
 
 def _check_together(config: Config) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from advnets.config.rivals import CAEConfig, ChainConfig, GSNConfig, RBMConfig, Rival, VAEConfig
+from advnets.config.semi import SemiConfig
 from advnets.errors import InputError
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
@@ -255,11 +256,17 @@ class Config:
     gsn: GSNConfig | None = None
     vae: VAEConfig | None = None
     chain: ChainConfig | None = None
+    semi: SemiConfig | None = None
 
     @property
     def rival(self) -> Rival | None:
         """The model beside adversarial nets that this run trains; None for a run of these."""
         return self.rbm or self.cae or self.gsn or self.vae
+
+    @property
+    def is_game(self) -> bool:
+        """Whether this run trains the paper's two players by themselves: no rival, and no classes beside them."""
+        return self.rival is None and self.semi is None
 
     @property
     def has_chain(self) -> bool:

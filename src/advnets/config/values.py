@@ -16,7 +16,7 @@ ADDED: dict[str, Any] = {
     "train.reconstruction_weight": 0.0,
     "data.missing": "refuse",
     "condition.masks": ("pixels", "blocks", "halves", "strokes", "columns", "all"),
-    **dict.fromkeys(("condition", "rbm", "cae", "gsn", "vae", "chain")),
+    **dict.fromkeys(("condition", "rbm", "cae", "gsn", "vae", "chain", "semi")),
 }
 """Settings that older runs do not hold, with what these did."""
 

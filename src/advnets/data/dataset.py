@@ -43,10 +43,10 @@ class Scaling:
             return x
         return (x * self.scale + self.shift).astype(np.float32)
 
-    def redo(self, x: NDArray[np.floating]) -> FloatArray:
-        """Return what `undo` makes x of, to within rounding; NaN stays."""
+    def apply(self, x: NDArray[np.floating]) -> FloatArray:
+        """Return (x − shift)/scale for `standard`, of columns in their own units or pixels in [0, 1]; else x."""
         if self.kind != "standard":
-            return x.astype(np.float32)
+            return x.astype(np.float32, copy=False)
         return ((x - self.shift) / self.scale).astype(np.float32)
 
     def to_json(self) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """From a configuration to the two players."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -10,12 +12,15 @@ from advnets.nets.conv import DeconvolutionGenerator
 from advnets.nets.init import for_layer
 from advnets.nets.maxout import MaxoutDiscriminator
 from advnets.nets.mlp import MLP, MLPGenerator, StackedGenerator
+from advnets.nets.semi_supervised import BatchNormGenerator, NoisyClassifier
 
 
 def build_generator(
     config: Config, shape: tuple[int, ...], mean: Tensor, generator: torch.Generator, *, stage: int = 1
 ) -> nn.Module:
     """Build G with fresh weights for examples of `shape`; `mean` is the mean training example."""
+    if config.semi:
+        return BatchNormGenerator(config.semi, config.noise.dimension, shape, generator)
     kind = DeconvolutionGenerator if config.generator.maps else MLPGenerator
     latent, condition = config.noise.dimension, config.condition
     if condition:
@@ -47,6 +52,13 @@ def build_discriminator(config: Config, shape: tuple[int, ...], generator: torch
     if config.condition:
         return ConditionalDiscriminator(config.discriminator, config.condition, shape, generator)
     return MaxoutDiscriminator(config.discriminator, shape, generator)
+
+
+def build_classifier(config: Config, shape: tuple[int, ...], random: torch.Generator) -> NoisyClassifier:
+    """Build the D that tells classes, with fresh weights, of a run with few labels."""
+    if config.semi is None:
+        raise ValueError(f"{config.recipe} is no recipe for few labels")
+    return NoisyClassifier(config.semi, math.prod(shape), random)
 
 
 def parameter_count(net: nn.Module) -> int:

@@ -65,13 +65,30 @@ class MaxoutDiscriminator(nn.Module):
         c: Float[Tensor, "batch beside"] | None = None,
     ) -> Float[Tensor, " batch"]:
         """Return logits; in training mode the dropout masks come from `generator`."""
-        blocks = [*self.convolutions, *self.layers, self.logit]
+        *_, top = self.hidden(x, generator, c)
+        logits: Tensor = self.logit(top).squeeze(1)
+        return logits
+
+    def hidden(
+        self,
+        x: Float[Tensor, "batch *shape"],
+        generator: torch.Generator | None = None,
+        c: Float[Tensor, "batch beside"] | None = None,
+    ) -> list[Tensor]:
+        """Return what each layer below the logit passes on, bottom first, the last as the logit gets it.
+
+        In training mode the last has been through dropout, and the masks come from `generator`.
+        """
+        found = []
+        blocks = [*self.convolutions, *self.layers]
         for index, block in enumerate(blocks):
-            if index == len(self.convolutions):
-                x = x.flatten(1)
-            if self.training:
-                x = dropout(x, for_layer(self.keep, index), generator)
+            x = self._dropped(x.flatten(1) if index >= len(self.convolutions) else x, index, generator)
             if index == len(self.convolutions) and c is not None:
                 x = torch.cat([x, c], dim=1)
             x = block(x)
-        return x.squeeze(1)
+            found.append(x)
+        found[-1] = self._dropped(found[-1].flatten(1), len(blocks), generator)
+        return found
+
+    def _dropped(self, x: Tensor, index: int, generator: torch.Generator | None) -> Tensor:
+        return dropout(x, for_layer(self.keep, index), generator) if self.training else x

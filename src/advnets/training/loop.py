@@ -51,6 +51,8 @@ def train(
     config = conditions.resolved(config, data)
     if config.rival:
         return fit.train(config, data, run, resume=resume, stop=stop, report=report)
+    if config.semi:
+        raise ValueError("a recipe with semi is trained by advnets.extensions.semi_supervised.train")
     started = time.perf_counter()
     with session.threads_for(config, data):
         state, step, watch = _train(config, data, run, resume, stop, report, _required(config, validate))

@@ -1,0 +1,61 @@
+"""A few labels out of many: as many of each class, drawn from the training part by a seed."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from advnets.data.dataset import DataSet
+from advnets.errors import InputError
+from advnets.seeds import stream
+
+
+def draw(data: DataSet, count: int, classes: int, seed: int) -> NDArray[np.int64]:
+    """Return the rows (count,) of the training part whose labels are used, as many of each class, in mixed order.
+
+    Where `count` is no multiple of `classes`, the rest goes to classes that the seed chooses, one each.
+    Raises InputError for data without labels or with other classes, and for more labels of a class than there are.
+    """
+    labels = _of_classes(data, classes)
+    if not classes <= count <= len(labels):
+        raise InputError(
+            f"labels is {count}, allowed for {data.name}: {classes}, one of each class, to {len(labels)}; "
+            "set --semi.labels or --labels"
+        )
+    random = stream(seed, "labels")
+    order = torch.randperm(len(labels), generator=random).numpy()
+    extra = set(torch.randperm(classes, generator=random)[: count % classes].tolist())
+    rows = []
+    for one in range(classes):
+        wanted = count // classes + (one in extra)
+        found = order[labels[order] == one][:wanted]
+        if len(found) < wanted:
+            name = data.class_names[one] if one < len(data.class_names) else one
+            raise InputError(
+                f"class {name} of {data.name} has {len(found)} labelled training examples and {wanted} are asked for, "
+                "allowed: as many of each class; set --semi.labels or --labels lower"
+            )
+        rows.append(found)
+    mixed: NDArray[np.int64] = np.concatenate(rows)[torch.randperm(count, generator=random).numpy()]
+    return mixed
+
+
+def class_count(data: DataSet) -> int:
+    """Count the classes of a labelled data set; raises InputError for one without labels."""
+    if data.train.labels is None or len(np.unique(data.train.labels[data.train.labels >= 0])) < 2:
+        raise InputError(
+            f"{data.name} has no labels, allowed: a data set of two or more classes; put images into one sub-folder a "
+            "class, or an array y into the .npz file"
+        )
+    parts = (data.train, data.validation, data.test)
+    return 1 + max(int(part.labels.max()) for part in parts if part.labels is not None and len(part.labels))
+
+
+def _of_classes(data: DataSet, classes: int) -> NDArray[np.int64]:
+    there = class_count(data)
+    if there != classes:
+        raise InputError(
+            f"--semi.classes is {classes} and {data.name} has {there} classes, allowed: as many as there are; "
+            f"set --semi.classes {there}"
+        )
+    assert data.train.labels is not None  # class_count refuses that
+    return data.train.labels
