@@ -123,8 +123,13 @@ def main():
         for name, read in tables.items():
             x = read(return_X_y=True)[0]
             found.setdefault("tables", {})[name] = [of_table(name, x, seed) for seed in range(arguments.seeds)]
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
+            write(found, arguments.json)
+    write(found, arguments.json)
+
+
+def write(found, file):
+    if file:
+        file.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

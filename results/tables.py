@@ -209,7 +209,8 @@ def completion() -> Iterator[list[str]]:
             for fill, row in fills.items():
                 numbers = [f"{row['psnr']:.1f}", f"{row['psnr_mean']:.1f}", f"{row['agreement']:.2f}"]
                 what = mask.replace("random:", "share ")
-                yield [f"`{recipe}`, {one['steps']:,} steps", what, fill, *numbers, f"{row['diversity']:.3f}" if row["each"] > 1 else ""]
+                varied = f"{row['diversity']:.3f}" if row["each"] > 1 else ""
+                yield [f"`{recipe}`, {one['steps']:,} steps", what, fill, *numbers, varied]
 
 
 def completion_tables() -> Iterator[list[str]]:
