@@ -201,6 +201,29 @@ def fuzz() -> Iterator[list[str]]:
         yield [f"`{name}`", *numbers, f"{one['seeds_accepted']} of {one['seeds']}", *kept]
 
 
+def completion() -> Iterator[list[str]]:
+    head = ["", "hidden", "filled by", "PSNR, one", "PSNR, mean of them", "class kept", "sd of a hidden pixel"]
+    yield head
+    for recipe, one in read("completion.json")["images"].items():
+        for mask, fills in one["masks"].items():
+            for fill, row in fills.items():
+                numbers = [f"{row['psnr']:.1f}", f"{row['psnr_mean']:.1f}", f"{row['agreement']:.2f}"]
+                what = mask.replace("random:", "share ")
+                varied = f"{row['diversity']:.3f}" if row["each"] > 1 else ""
+                yield [f"`{recipe}`, {one['steps']:,} steps", what, fill, *numbers, varied]
+
+
+def completion_tables() -> Iterator[list[str]]:
+    found = read("completion.json")["tables"]
+    yield [
+        "root mean square error",
+        *(f"{name}, {one[0]['rows']} × {one[0]['columns']}" for name, one in found.items()),
+    ]
+    for fill in next(iter(found.values()))[0]["rmse"]:
+        cells = ["/".join(f"{seed['rmse'][fill]:.2f}" for seed in one) for one in found.values()]
+        yield [fill, *cells]
+
+
 def semi() -> Iterator[list[str]]:
     sys.path.insert(0, str(ROOT / "benchmarks"))
     from semi_supervised import table
@@ -210,6 +233,8 @@ def semi() -> Iterator[list[str]]:
 
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "best": best,
+    "completion": completion,
+    "completion-tables": completion_tables,
     "doctor": doctor,
     "epochs": epochs,
     "figure1": figure1,

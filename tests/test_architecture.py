@@ -103,6 +103,7 @@ WRITERS = {
     "evaluation/report.py": "pictures in memory",
     "cli/output.py": "the folder of an output",
     "cli/encode.py": "into a stream of cli/output.py",
+    "cli/complete.py": "into a stream of cli/output.py",
     "cli/sample.py": "into a stream of cli/output.py",
     "cli/classify.py": "into a stream of cli/output.py",
     "cli/interpolate.py": "into a stream of cli/output.py",

@@ -57,7 +57,7 @@ def logs(source: Path) -> Iterator[Log]:
     """Read runs from a folder or a packed file."""
     if source.is_file():
         for one in json.loads(lzma.decompress(source.read_bytes())):
-            yield Log(**{**one, "train": from_json(TrainConfig, one["train"])})
+            yield Log(**{**one, "train": from_json(TrainConfig, one["train"], "train")})
         return
     for folder in sorted(source.glob("*/*/")):
         match, run = FOLDER.fullmatch(folder.name), Run(folder)

@@ -1,6 +1,7 @@
 """c of p(x | c): what the data have beside each example, what p(c) a run draws from, and what users call it."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advnets.config import Config
+from advnets.config import MASKS_OF_VECTORS, Config, MaskKind
 from advnets.data.dataset import DataSet, FloatArray, Split
 from advnets.errors import InputError
 from advnets.nets.files import misfit, read_tensors, write_tensors
@@ -33,6 +34,8 @@ class Conditions:
     scale: Float[Tensor, " c"]
     names: tuple[str, ...] = ()
     """Names of the classes where c is one of them."""
+    masks: tuple[MaskKind, ...] = ()
+    """What is hidden of an example in training, where c is the rest of it; the one row then says: nothing known."""
 
     def draw(self, count: int, seed: int) -> Rows:
         """Draw c for `count` samples: as many of every row as its share gives, to within one, in a random order."""
@@ -101,6 +104,12 @@ def names(data: dict[str, Any]) -> tuple[str, ...]:
 
 def resolved(config: Config, data: DataSet) -> Config:
     """Put the size of c into a configuration; raises InputError where the data have no such c, or another size."""
+    masked = config.condition is not None and config.condition.kind == "masks"
+    if config.data.missing == "hide" and not masked and not data.is_whole:
+        raise InputError(
+            f"{data.name} has numbers that are missing (NaN), allowed: with --condition.kind masks; add it, or fill "
+            "the gaps"
+        )
     if config.condition is None:
         return config
     have = _size(config, data)
@@ -113,6 +122,14 @@ def resolved(config: Config, data: DataSet) -> Config:
 
 def _size(config: Config, data: DataSet) -> int:
     assert config.condition is not None
+    if config.condition.kind == "masks":
+        wrong = [kind for kind in config.condition.masks if kind not in MASKS_OF_VECTORS]
+        if wrong and len(data.shape) == 1:
+            raise InputError(
+                f"--condition.masks has {', '.join(wrong)} and {data.name} holds vectors, allowed: "
+                f"{', '.join(MASKS_OF_VECTORS)}; set --condition.masks {' '.join(MASKS_OF_VECTORS)}"
+            )
+        return math.prod(data.shape)
     if config.condition.kind == "labels":
         if data.train.labels is None or len(data.class_names) < 2:
             raise InputError(
@@ -132,11 +149,16 @@ def of_data(config: Config, data: DataSet) -> Conditions | None:
     """Return p(c) of the training data as a run keeps it; None for a run without a condition.
 
     Classes are one-hot and have their shares of the training examples. Vectors are standardised column by column, and
-    up to 10,000 of them stand for all.
+    up to 10,000 of them stand for all. Of masks there is the one that hides everything, which leaves p(x).
     """
     if config.condition is None:
         return None
     size = _size(config, data)
+    if config.condition.kind == "masks":
+        nothing = torch.zeros(2 * size, dtype=torch.float64)
+        return Conditions(
+            nothing[None].float(), torch.ones(1).double(), nothing, nothing + 1, masks=config.condition.masks
+        )
     if config.condition.kind == "labels":
         labels = _labels(data.train)
         shares = torch.bincount(labels[labels >= 0], minlength=size).double()
@@ -150,8 +172,15 @@ def of_data(config: Config, data: DataSet) -> Conditions | None:
     return dataclasses.replace(found, rows=found.of_numbers(vectors[kept].numpy()), shares=shares)
 
 
-def of_split(split: Split, conditions: Conditions) -> tuple[Float[Tensor, "n *shape"], Rows]:
-    """Return the examples of a part that have a c, and that c, as the nets see them."""
+def of_split(split: Split, conditions: Conditions) -> tuple[Float[Tensor, "n *shape"], Rows | None]:
+    """Return the examples of a part that have a c, and that c, as the nets see them.
+
+    For masks c is 1 where a number is there, and numbers that are missing are 0; None where none is.
+    """
+    if conditions.masks:
+        x = torch.from_numpy(split.x)
+        there = ~x.isnan()
+        return (x, None) if there.all() else (x.nan_to_num(0.0), there.flatten(1).float())
     if conditions.names:
         labels = _labels(split)
         there = labels >= 0

@@ -45,6 +45,23 @@ def generator_loss(fake_logits: Logits, minimax_weight: float, non_saturating_we
     return minimax_weight * minimax + non_saturating_weight * non_saturating_generator_loss(fake_logits)
 
 
+def reconstruction_loss(
+    one: Float[Tensor, "batch *shape"],
+    other: Float[Tensor, "batch *shape"],
+    real: Float[Tensor, "batch *shape"],
+    hidden: Float[Tensor, "batch *shape"],
+) -> Float[Tensor, ""]:
+    """Squared error of the mean completion, E over hidden numbers of (x − E_z x̂)², from two completions x̂, x̂′ of x.
+
+    Σ h·(x − x̂)·(x − x̂′) / Σ h with h = 1 where a number is hidden and its truth known, in squared units of the nets.
+    The mean of a product of independent errors is the square of the mean error: unlike (x − x̂)² (Pathak et al. 2016;
+    GAIN, Yoon et al. 2018) it asks for no less variety, and p(x_S | x_notS) itself makes it least, as it does V.
+    One estimate may be negative. 0 where nothing is hidden.
+    """
+    product = hidden * (real - one) * (real - other)
+    return product.sum() / hidden.sum().clamp_min(1.0)
+
+
 def real_logits(class_logits: ClassLogits) -> Logits:
     """Logit of "data" against "generated" of a D that tells K classes: log Σ_k e^l_k.
 

@@ -44,7 +44,7 @@ def _generator_parameters(config: Config, shape: tuple[int, ...], stage: int) ->
     generator, latent, second = config.generator, config.noise.dimension, config.second_stage
     count = _dense([latent, *second.hidden, latent]) if stage == 2 and second else 0
     if condition := config.condition:
-        own, given = condition.generator_units, condition.size or 0
+        own, given = condition.generator_units, condition.given
         count += sum((below + 1) * above for below, above in zip((latent, given), own, strict=False))
         latent = sum(own) or latent + given
     if not generator.maps:

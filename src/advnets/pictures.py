@@ -43,6 +43,12 @@ def grid(x: FloatArray, *, columns: int | None = None, stretch: bool = False) ->
     return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
+def masked(x: FloatArray, known: NDArray[np.floating] | NDArray[np.bool_]) -> FloatArray:
+    """Show what is known of images: the rest is halfway between the darkest and the brightest pixel of all."""
+    grey = (float(np.fmin.reduce(x, axis=None)) + float(np.fmax.reduce(x, axis=None))) / 2
+    return np.where(known > 0, x, np.float32(grey)).astype(np.float32)
+
+
 def plot(x: FloatArray, data: FloatArray | None = None) -> Image.Image:
     """Plot vectors (n, d): a histogram for d = 1, the first two columns otherwise; data, if given, behind in grey."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from advnets.config import (
+    MASKS_OF_VECTORS,
     CAEConfig,
     ChainConfig,
     ConditionConfig,
@@ -55,6 +56,14 @@ _RING = Config(
     train=_POINTS_TRAIN,
 )
 _MNIST = Config("mnist", data=DataConfig("mnist"), train=TrainConfig(steps=25_000, average_decay=0.999))
+_COMPLETION_TRAIN = TrainConfig(
+    steps=10_000,
+    optimiser="adam",
+    learning_rate=1e-3,
+    decay_per_update=1.0,
+    average_decay=0.999,
+    reconstruction_weight=100.0,
+)
 _SEMI_TRAIN = TrainConfig(
     steps=40_000,
     optimiser="adam",
@@ -128,6 +137,29 @@ RECIPES: dict[str, Recipe] = {
             condition=ConditionConfig(size=10),
         ),
         "p(image | digit) on the 8x8 digits inside scikit-learn, two minutes (section 7)",
+    ),
+    "mnist-completion": Recipe(
+        dataclasses.replace(
+            _MNIST,
+            recipe="mnist-completion",
+            data=DataConfig("mnist", missing="hide"),
+            discriminator=DiscriminatorConfig(init_range=0.05),
+            train=dataclasses.replace(_COMPLETION_TRAIN, steps=25_000, learning_rate=2e-4),
+            condition=ConditionConfig("masks", size=784),
+        ),
+        "p(any part of an image | the rest), by one generator (section 7)",
+    ),
+    "digits-completion": Recipe(
+        Config(
+            "digits-completion",
+            data=DataConfig(missing="hide"),
+            noise=NoiseConfig(dimension=64),
+            generator=GeneratorConfig(hidden=(400, 400)),
+            discriminator=DiscriminatorConfig(hidden=(128, 128), pieces=5, init_range=0.05),
+            train=_COMPLETION_TRAIN,
+            condition=ConditionConfig("masks", size=64),
+        ),
+        "the same on the 8x8 digits inside scikit-learn, two minutes (section 7)",
     ),
     "mnist-paper": Recipe(
         dataclasses.replace(_MNIST, recipe="mnist-paper", train=TrainConfig(steps=125_000)),
@@ -340,4 +372,22 @@ def auto(config: Config, shape: tuple[int, ...], examples: int, *, unit: bool) -
             hidden=(max(64, units // 5), max(64, units // 5)), keep=(0.8 if image else 1.0, 0.5)
         ),
         train=dataclasses.replace(train, steps=10_000, batch_size=min(100, max(1, examples // 10))),
+    )
+
+
+def completion(config: Config, shape: tuple[int, ...]) -> Config:
+    """Turn sizes that `auto` chose into a recipe that fills in any part of an example: Adam, and the error of means."""
+    train = dataclasses.replace(
+        config.train,
+        optimiser="adam",
+        learning_rate=_COMPLETION_TRAIN.learning_rate,
+        decay_per_update=1.0,
+        reconstruction_weight=_COMPLETION_TRAIN.reconstruction_weight,
+    )
+    return dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, missing="hide"),
+        discriminator=dataclasses.replace(config.discriminator, init_range=0.05),
+        train=train,
+        condition=ConditionConfig("masks", masks=ConditionConfig.masks if len(shape) == 3 else MASKS_OF_VECTORS),
     )

@@ -98,6 +98,35 @@ class Sampler:
         """Draw a sample of p(x | c) for every row of c as the nets see it (`conditions` has the way there)."""
         return self.from_latents(noise.beside(draw_latents(self.config.noise, len(c), seed), c))
 
+    def complete(
+        self, x: NDArray[np.floating], known: NDArray[np.bool_], count: int = 1, seed: int = 0
+    ) -> NDArray[np.floating]:
+        """Draw x_S ~ p(x_S | x_notS): fill in, `count` times, what is not known of examples x (n, *shape).
+
+        Returns (count, n, *shape) in the units of `draw`, which are those of x, and in its precision; what is `known`,
+        of the same shape, is as in x, bit for bit. What is not may be anything there, NaN too. Raises InputError for a
+        run that did not learn from masks, and for examples that do not fit.
+        """
+        if self.conditions is None or not self.conditions.masks:
+            raise InputError(
+                f"this run of {self.config.recipe} does not fill in, allowed: one with masks (mnist-completion, "
+                "digits-completion, --condition.kind masks); train one"
+            )
+        if x.shape != known.shape or x.shape[1:] != self.shape or not len(x) or not np.isfinite(x[known]).all():
+            raise InputError(
+                f"examples {x.shape} with masks {known.shape} are to be filled in, allowed: one or more examples of "
+                f"{self.shape}, a mask of the same shape, and known numbers that are finite; reshape them"
+            )
+        there = torch.tensor(known).flatten(1)
+        evidence = torch.from_numpy(np.where(known, self.scaling.apply(x), np.float32(0))).flatten(1)
+        c = torch.cat([evidence, there.float()], dim=1)
+        made = np.empty((count, *x.shape), x.dtype)
+        z = draw_latents(self.config.noise, count * len(x), seed).reshape(count, len(x), -1)
+        for index in range(count):
+            filled = self.from_latents(noise.beside(z[index], c))
+            made[index] = np.where(known, x, filled)
+        return made
+
     def by(self, chain: ChainConfig) -> "Sampler":
         """Return the sampler that draws by these chains; adversarial nets, which have none, draw as before."""
         return dataclasses.replace(self, config=dataclasses.replace(self.config, chain=chain))
@@ -163,7 +192,8 @@ def _load(run: Run, weights: Weights, step: int | None) -> Sampler:
     data = content.get("data", {})
     scaling, given = Scaling.from_json(data.get("scaling"), shape), None
     if config.condition:
-        given = conditions.read(folder / conditions.FILE, config.condition.size or 0, conditions.names(data))
+        given = conditions.read(folder / conditions.FILE, config.condition.given, conditions.names(data))
+        given = dataclasses.replace(given, masks=config.condition.masks if config.condition.kind == "masks" else ())
     return Sampler(config, net, scaling, int(folder.name.removeprefix("step-")), name, shape, given)
 
 

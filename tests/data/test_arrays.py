@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from advnets.config import DataConfig
 from advnets.data import DataSet, arrays, load
+from advnets.data.splits import shuffled
 from advnets.errors import InputError
 
 
@@ -243,3 +244,44 @@ def test_damaged_npz_is_read_or_refused(
         load(DataConfig(name=str(path)))
     except InputError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("scaling", ["auto", "standard"])
+def test_what_is_missing_stays_so_and_moments_are_of_the_rest(tmp_path, scaling):
+    random = np.random.default_rng(0)
+    whole = random.normal(5, [1.0, 20.0, 0.0], (400, 3))
+    gone = random.random(whole.shape) < 0.3
+    np.save(tmp_path / "x.npy", np.where(gone, np.nan, whole))
+    data = load(DataConfig(str(tmp_path / "x.npy"), scaling=scaling, missing="hide"))
+    order = shuffled(400)
+    train = np.where(gone, np.nan, whole)[order[:320]]
+    assert np.array_equal(np.isnan(data.train.x), np.isnan(train)) and not data.is_whole
+    np.testing.assert_allclose(data.scaling.shift, np.nanmean(train, 0))
+    np.testing.assert_allclose(data.scaling.scale[:2], np.nanstd(train, 0)[:2])
+    assert data.scaling.scale[2] == 1 and np.nanmax(np.abs(data.train.x[:, 2])) == 0
+    np.testing.assert_allclose(data.scaling.apply(data.scaling.undo(data.train.x)), data.train.x, atol=1e-5)
+
+
+def test_images_with_gaps_keep_their_white(tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (20, 4, 4)).astype(np.float32)
+    x[:, :, :2][::2] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    data = load(DataConfig(str(tmp_path / "x.npy"), missing="hide"))
+    assert data.scaling.scale == 255 and np.nanmax(data.train.x) <= 1
+    with pytest.raises(InputError, match=r"contrast does not fit .* whole images"):
+        load(DataConfig(str(tmp_path / "x.npy"), missing="hide", scaling="contrast"))
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ((slice(None), 1, np.nan), r"holds no number at \[:, 1\], NaN alone, allowed is one example"),
+        ((3, 1, np.inf), r"holds 1 values that are infinite, the first at \[3, 1\]"),
+    ],
+)
+def test_columns_of_nothing_and_infinities_are_refused_where_nan_is_not(tmp_path, change, wrong):
+    x = np.ones((20, 3))
+    x[change[:2]] = change[2]
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(InputError, match=wrong):
+        load(DataConfig(str(tmp_path / "x.npy"), missing="hide"))

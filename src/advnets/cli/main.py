@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "train": "train a recipe, or on your own images or array; stop and resume exactly",
         "sample": "draw samples from a run: a picture or an array",
+        "complete": "fill in the missing part of images or rows, by a run that learned to",
         "interpolate": "draw straight lines through the noise of a run",
         "encode": "codes of examples: fit a net that undoes a run's generator",
         "classify": "tell the class of images, from few labels",

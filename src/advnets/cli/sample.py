@@ -135,6 +135,11 @@ def _given(sampler: "Sampler", arguments: Arguments) -> "Rows | None":
             f"--{option} is set and {arguments.run} has no condition, allowed: with runs that have one "
             "(mnist-conditional, digits-conditional, --condition.kind labels); leave it out"
         )
+    if conditions.masks:
+        raise InputError(
+            f"--{option} is set and {arguments.run} fills in, allowed: advnets complete RUN IMAGES, or samples with "
+            f"nothing known; leave --{option} out"
+        )
     if arguments.of_class is not None and arguments.c:
         raise InputError("--class and --c are both set, allowed: one of them; leave one out")
     if arguments.c:

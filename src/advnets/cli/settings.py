@@ -125,10 +125,17 @@ def fresh(arguments: Arguments, tokens: list[str], load: Load) -> tuple[Config, 
         if named:
             raise InputError(f"{name} and --data both name data, allowed: one of them; leave --data out")
     own = dataclasses.replace(arguments.data, name=absolute(arguments.data.name if named else name))
+    completing = _is_completing(arguments, tokens)
+    if completing:
+        own = dataclasses.replace(own, missing="hide")
     data = load(check(Config(data=own)).data)
-    return _settle(
-        recipes.auto(Config(data=own), data.shape, len(data.train.x), unit=data.scaling.kind == "unit"), tokens
-    ), data
+    base = recipes.auto(Config(data=own), data.shape, len(data.train.x), unit=data.scaling.kind == "unit")
+    return _settle(recipes.completion(base, data.shape) if completing else base, tokens), data
+
+
+def _is_completing(arguments: Arguments, tokens: list[str]) -> bool:
+    given = "condition.kind" in given_names(tokens)
+    return given and arguments.condition is not None and arguments.condition.kind == "masks"
 
 
 def resumed(arguments: Arguments, tokens: list[str]) -> tuple[Config, Run]:
@@ -181,6 +188,8 @@ def _settle(base: Config, tokens: list[str]) -> Config:
     given = parse(Arguments, tokens, "train", default)
     config = dataclasses.replace(base, **{name: getattr(given, name) for name in _SECTIONS})
     data = dataclasses.replace(config.data, name=absolute(config.data.name))
+    if config.condition and config.condition.kind == "masks":
+        data = dataclasses.replace(data, missing="hide")
     return check(dataclasses.replace(config, data=data))
 
 

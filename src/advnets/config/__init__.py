@@ -9,6 +9,7 @@ from advnets.config.rivals import GSNConfig as GSNConfig
 from advnets.config.rivals import RBMConfig as RBMConfig
 from advnets.config.rivals import Rival as Rival
 from advnets.config.rivals import VAEConfig as VAEConfig
+from advnets.config.sections import MASKS_OF_VECTORS as MASKS_OF_VECTORS
 from advnets.config.sections import Activation as Activation
 from advnets.config.sections import ConditionConfig as ConditionConfig
 from advnets.config.sections import Config as Config
@@ -16,6 +17,7 @@ from advnets.config.sections import ConvolutionConfig as ConvolutionConfig
 from advnets.config.sections import DataConfig as DataConfig
 from advnets.config.sections import DiscriminatorConfig as DiscriminatorConfig
 from advnets.config.sections import GeneratorConfig as GeneratorConfig
+from advnets.config.sections import MaskKind as MaskKind
 from advnets.config.sections import Mode as Mode
 from advnets.config.sections import NoiseConfig as NoiseConfig
 from advnets.config.sections import StackConfig as StackConfig

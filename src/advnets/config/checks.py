@@ -14,7 +14,7 @@ FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "trai
 _GAME = {
     *("noise", "generator", "discriminator", "second_stage", "condition"),
     *("train.mode", "train.k", "train.generator_steps", "train.minimax_weight", "train.non_saturating_weight"),
-    *("train.discriminator_learning_rate", "train.average_decay", "train.on_bad"),
+    *("train.discriminator_learning_rate", "train.average_decay", "train.on_bad", "train.reconstruction_weight"),
     "train.validate_every",
 }
 """Settings, and whole sections of them, that adversarial nets have and rivals do not."""
@@ -70,6 +70,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "train.generator_steps": (lambda v: v >= 1, "1 or more"),
     "train.minimax_weight": (lambda v: v >= 0, "0 or more"),
     "train.non_saturating_weight": (lambda v: v >= 0, "0 or more"),
+    "train.reconstruction_weight": (lambda v: v >= 0, "0 or more"),
     "train.learning_rate": (lambda v: v > 0, "a number above 0"),
     "train.discriminator_learning_rate": (lambda v: v is None or v > 0, "a number above 0"),
     "train.decay_per_update": (lambda v: v >= 1, "1 or more (1 is no decay)"),
@@ -113,6 +114,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "chain.burn_in": (lambda v: 0 <= v <= 10**6, "0 to 1000000"),
     "chain.thinning": (lambda v: 1 <= v <= 10**6, "1 to 1000000"),
     "condition.size": (lambda v: v is None or 1 <= v <= 100_000, "1 to 100000"),
+    "condition.masks": (lambda v: len(v) > 0 and len({*v}) == len(v), "one or more names, each once"),
     "condition.generator_units": (lambda v: len(v) in (0, 2) and min(v, default=1) >= 1, "none, or two of 1 or more"),
     "condition.discriminator_pieces": (lambda v: v >= 1, "1 or more"),
     "condition.discriminator_units": (
@@ -184,6 +186,12 @@ def _check_together(config: Config) -> None:
         raise InputError(
             f"--train.generator_steps is {train.generator_steps}, allowed in released mode: 1; "
             "for more add --mode paper"
+        )
+    masks = config.condition is not None and config.condition.kind == "masks"
+    if train.reconstruction_weight and not masks:
+        raise InputError(
+            f"--train.reconstruction_weight is {train.reconstruction_weight:g} and there are no masks, allowed: 0; set "
+            "--condition.kind masks, or leave it out"
         )
     if config.condition and config.second_stage:
         raise InputError(

@@ -10,6 +10,9 @@ from advnets.errors import InputError
 
 Activation = Literal["rectifier", "sigmoid", "linear"]
 Mode = Literal["paper", "released"]
+MaskKind = Literal["pixels", "blocks", "halves", "strokes", "columns", "all"]
+MASKS_OF_VECTORS: tuple[MaskKind, ...] = ("pixels", "columns", "all")
+"""Kinds that vectors can have too."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class DataConfig:
     """Share of the user's own data kept for validation, and the same again for testing."""
     fold: int = 1
     """Fold of the Toronto Face Database, 1 to 5; 0 trains on its unlabelled images alone."""
+    missing: Literal["refuse", "hide"] = "refuse"
+    """NaN in an array: refuse it, or take it as a number that is not known, as --condition.kind masks does."""
 
 
 @dataclass(frozen=True)
@@ -138,16 +143,24 @@ class DiscriminatorConfig:
 class ConditionConfig:
     """What samples are conditioned on: c is an input of both players, which then play for p(x | c)."""
 
-    kind: Literal["labels", "vectors"] = "labels"
-    """labels: the classes of the data, a unit each; vectors: numbers beside each example (key c of an .npz file)."""
+    kind: Literal["labels", "vectors", "masks"] = "labels"
+    """labels: the classes of the data, a unit each; vectors: numbers beside each example (key c of an .npz file);
+    masks: a part of the example itself, any one, for p(the rest | that part)."""
     size: int | None = None
-    """Units of c; None takes what the data have."""
+    """Units of c, for masks those of the mask; None takes what the data have."""
+    masks: tuple[MaskKind, ...] = ("pixels", "blocks", "halves", "strokes", "columns", "all")
+    """What is hidden while training on masks, one of these for each example anew; vectors have pixels, columns, all."""
     generator_units: tuple[int, ...] = ()
     """Rectifiers for z alone and for c alone, below the hidden layers; none puts c beside z."""
     discriminator_units: tuple[int, ...] = ()
     """Maxout units for x alone and for c alone, below the hidden layers; none puts c beside x."""
     discriminator_pieces: int = 5
     """Linear pieces of each of these."""
+
+    @property
+    def given(self) -> int:
+        """Units beside z: c, or the known part of an example and its mask."""
+        return (self.size or 0) * (2 if self.kind == "masks" else 1)
 
 
 @dataclass(frozen=True)
@@ -168,6 +181,8 @@ class TrainConfig:
     """Weight of log(1 - D(G(z))) in the generator's loss."""
     non_saturating_weight: float = 1.0
     """Weight of -log D(G(z)) in the generator's loss."""
+    reconstruction_weight: float = 0.0
+    """Weight of the squared error of the mean completion in the generator's loss; with --condition.kind masks only."""
     optimiser: Literal["momentum", "adam"] = "momentum"
     """Gradient rule of both players."""
     learning_rate: float = 0.1

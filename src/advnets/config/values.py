@@ -13,6 +13,9 @@ ADDED: dict[str, Any] = {
     "train.generator_steps": 1,
     "train.signals": "off",
     "train.on_bad": "warn",
+    "train.reconstruction_weight": 0.0,
+    "data.missing": "refuse",
+    "condition.masks": ("pixels", "blocks", "halves", "strokes", "columns", "all"),
     **dict.fromkeys(("condition", "rbm", "cae", "gsn", "vae", "chain", "semi")),
 }
 """Settings that older runs do not hold, with what these did."""

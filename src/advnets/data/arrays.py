@@ -4,7 +4,7 @@ import math
 import sys
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -31,12 +31,13 @@ Array = NDArray[Any]
 def read(config: DataConfig, path: Path) -> Raw:
     """Return the arrays of a file in a fixed shuffled order: images, or vectors where an example has one axis."""
     examples, labels, beside = read_file(path)
-    x = arrange(examples, str(path))
+    x = arrange(examples, str(path), missing=config.missing == "hide")
     white = white_of(x)
+    low, high = np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)  # which pass over NaN
     kind: ScalingKind = "unit" if x.ndim == 4 else "standard"
     if x.ndim == 4 and white is None:
         raise InputError(
-            f"{path} holds pixels from {x.min():g} to {x.max():g}, allowed are 0 to 1, or whole numbers from 0 to 255; "
+            f"{path} holds pixels from {low:g} to {high:g}, allowed are 0 to 1, or whole numbers from 0 to 255; "
             "rescale the array"
         )
     numbers, names = number_labels(labels, len(x))
@@ -58,16 +59,19 @@ def read_file(path: Path) -> tuple[Array, Array | None, Array | None]:
         raise unreadable(path, error) from error
 
 
-def arrange(x: Array, name: str) -> Array:
-    """Return images as (n, c, h, w) and vectors as (n, d); raises InputError for other shapes, kinds and for NaN."""
+def arrange(x: Array, name: str, *, missing: bool | Literal["all"] = False) -> Array:
+    """Return images as (n, c, h, w) and vectors as (n, d); raises InputError for other shapes and kinds.
+
+    So it does for infinities, and for NaN unless some numbers may be `missing`; all of a place where that says "all".
+    """
     if x.dtype.kind not in "buif":
         raise InputError(f"{name} holds {x.dtype}, allowed are real numbers; convert the array")
     if x.ndim == 0 or x.size == 0:
         raise InputError(f"{name} has the shape {x.shape}, {_SHAPES}, none empty; reshape the array")
-    _check_finite(x, name)
+    _check_finite(x, name, missing=missing)
     if x.dtype.kind != "f":
         x = x.astype(np.uint8) if x.dtype == np.bool_ else x
-    elif x.dtype.itemsize > 4 and np.abs(x).max() > np.finfo(np.float32).max:
+    elif x.dtype.itemsize > 4 and np.fmax.reduce(np.abs(x), None) > np.finfo(np.float32).max:
         raise InputError(
             f"{name} holds numbers beyond {np.finfo(np.float32).max:.1e}, allowed are smaller ones; rescale it"
         )
@@ -171,11 +175,19 @@ def _read_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.
     return shape, fortran, dtype
 
 
-def _check_finite(x: Array, name: str) -> None:
-    bad = ~np.isfinite(x) if x.dtype.kind == "f" else np.zeros(1, np.bool_)
+def _check_finite(x: Array, name: str, *, missing: bool | Literal["all"]) -> None:
+    bad = (np.isinf(x) if missing else ~np.isfinite(x)) if x.dtype.kind == "f" else np.zeros(1, np.bool_)
     if bad.any():
         first = ", ".join(str(int(index)) for index in np.unravel_index(int(bad.argmax()), x.shape))
         raise InputError(
-            f"{name} holds {int(bad.sum())} values that are NaN or infinite, the first at [{first}], "
-            "allowed are finite numbers; drop those examples or fill the gaps with numpy.nan_to_num"
+            f"{name} holds {int(bad.sum())} values that are {'' if missing else 'NaN or '}infinite, the first at "
+            f"[{first}], allowed are finite numbers; drop those examples or fill the gaps with numpy.nan_to_num"
+            + ("" if missing else ", or learn to fill them: advnets train --condition.kind masks")
+        )
+    empty = np.isnan(x).all(0) if missing is True and x.dtype.kind == "f" else np.zeros(1, np.bool_)
+    if empty.any():
+        first = ", ".join(str(int(index)) for index in np.unravel_index(int(empty.argmax()), empty.shape))
+        raise InputError(
+            f"{name} holds no number at [:, {first}], NaN alone, allowed is one example at least that has one; leave "
+            "that column out"
         )

@@ -43,10 +43,10 @@ class Scaling:
             return x
         return (x * self.scale + self.shift).astype(np.float32)
 
-    def apply(self, x: FloatArray) -> FloatArray:
-        """Return (x − shift)/scale for `standard`, of columns in their own units or pixels in [0, 1]; else x itself."""
+    def apply(self, x: NDArray[np.floating]) -> FloatArray:
+        """Return (x − shift)/scale for `standard`, of columns in their own units or pixels in [0, 1]; else x."""
         if self.kind != "standard":
-            return x
+            return x.astype(np.float32, copy=False)
         return ((x - self.shift) / self.scale).astype(np.float32)
 
     def to_json(self) -> dict[str, object]:
@@ -89,3 +89,8 @@ class DataSet:
     def shape(self) -> tuple[int, ...]:
         """Shape of one example: (c, h, w) for images, (d,) for vectors."""
         return self.train.x.shape[1:]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no number is missing, as NaN says."""
+        return not any(bool(np.isnan(part.x).any()) for part in (self.train, self.validation, self.test))

@@ -55,12 +55,12 @@ def white_of(x: NDArray[Any]) -> float | None:
 
     A uint8 array of zeros and ones counts as [0, 1]: binary images are common, all-black ones are not.
     """
-    low, high = x.min(), x.max()
-    if low < 0 or high > 255:
+    low, high = np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)  # which pass over NaN
+    if not (low >= 0 and high <= 255):
         return None
     if high <= 1:
         return 1.0
-    whole = np.issubdtype(x.dtype, np.integer) or bool(np.all(x == np.rint(x)))
+    whole = np.issubdtype(x.dtype, np.integer) or bool(np.all((x == np.rint(x)) | np.isnan(x)))
     return 255.0 if whole else None
 
 
@@ -81,6 +81,8 @@ def _map(raw: Raw, kind: ScalingKind, config: DataConfig) -> tuple[Scaling, Call
     white = raw.white
     if kind == "contrast" and not raw.is_images:
         raise _misfit(kind, config.name, "images, and these are vectors", "standard")
+    if kind == "contrast" and raw.train.x.dtype.kind == "f" and any(np.isnan(part.x).any() for part in raw.parts):
+        raise _misfit(kind, config.name, "whole images, and some pixels are NaN", "unit")
     if kind == "unit" and white is None:
         raise _misfit(kind, config.name, "numbers in [0, 1] or whole numbers in 0..255", "standard")
     if kind == "none" and raw.is_images and white != 1:
@@ -100,9 +102,18 @@ def _divide(x: NDArray[Any], divisor: float) -> FloatArray:
 
 
 def _moments(x: NDArray[Any], divisor: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and sd of every column; a constant column gives its value and 1, so that it becomes exactly 0."""
-    low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
-    mean, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+    """Return mean and sd of every column; a constant column gives its value and 1, so that it becomes exactly 0.
+
+    Of what is there, where some is NaN; a column of NaN alone gives 0 and 1.
+    """
+    low, high = (find.reduce(x, axis=0).astype(np.float64) for find in (np.fmin, np.fmax))
+    if x.dtype.kind == "f" and np.isnan(x).any():
+        there, count = ~np.isnan(x), np.maximum((~np.isnan(x)).sum(axis=0), 1)
+        mean = np.where(there, x, 0).sum(axis=0, dtype=np.float64) / count
+        spread = np.sqrt(np.where(there, np.square(x - mean, dtype=np.float64), 0).sum(axis=0) / count)
+        low, high = np.nan_to_num(low), np.nan_to_num(high)
+    else:
+        mean, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
     flat = (low == high) | (spread < np.finfo(np.float32).tiny)
     return np.where(flat, low, mean) / divisor, np.where(flat, 1.0, spread / divisor)
 

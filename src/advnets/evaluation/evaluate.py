@@ -322,6 +322,11 @@ def evaluate(
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise InputError(f"there is no metric {unknown[0]!r}, allowed: {', '.join(METRICS)}; choose of these")
+    if not data.is_whole:
+        raise InputError(
+            f"{data.name} has numbers that are missing (NaN) and measures compare whole examples, allowed: data "
+            "without gaps; fill them first: advnets complete"
+        )
     count = min(plan.samples, subject.available or plan.samples)
     scene = Scene(subject, data, plan, subject.draw(count, plan.seed), progress, folds)
     result: dict[str, Any] = {}

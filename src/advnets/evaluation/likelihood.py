@@ -11,7 +11,7 @@ from torch import nn
 from advnets import conditions
 from advnets.config import Config
 from advnets.data import DataSet
-from advnets.errors import NotMeasurable
+from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation.parzen import Grid, ParzenWindow
 from advnets.evaluation.progress import Report, part, silent
 from advnets.evaluation.subjects import Subject
@@ -144,6 +144,11 @@ def validator(config: Config, data: DataSet, samples: int = 10_000) -> Callable[
 
     Its samples come from the same latents every time. A generator that cannot be scored counts as −1e30.
     """
+    if not data.is_whole:
+        raise InputError(
+            f"--train.validate_every is {config.train.validate_every} and numbers of {data.name} are missing (NaN), "
+            "allowed: 0; leave it out"
+        )
     latents = draw_latents(config.noise, samples, config.seed, conditions.of_data(config, data))
     validation = HeldOut.of(data).validation[:VALIDATION_POINTS]
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from advnets.config import Config, StackConfig
+from advnets.nets.completion import CompletionGenerator
 from advnets.nets.conditional import ConditionalDiscriminator, ConditionalGenerator, inner_latent
 from advnets.nets.conv import DeconvolutionGenerator
 from advnets.nets.init import for_layer
@@ -24,7 +25,8 @@ def build_generator(
     latent, condition = config.noise.dimension, config.condition
     if condition:
         inner = kind(config.generator, inner_latent(latent, condition), shape, mean, generator)
-        return ConditionalGenerator(latent, condition, inner, config.generator.init_range, generator)
+        given = ConditionalGenerator(latent, condition, inner, config.generator.init_range, generator)
+        return CompletionGenerator(latent, shape, given) if condition.kind == "masks" else given
     net: nn.Module = kind(config.generator, latent, shape, mean, generator)
     if stage == 2 and config.second_stage:
         return stack(config, config.second_stage, net, generator)

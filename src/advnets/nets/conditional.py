@@ -28,7 +28,7 @@ class ConditionalGenerator(nn.Module):
         self.latent = latent
         self.own = nn.ModuleList(
             MLP([inputs, units], ["rectifier"])
-            for inputs, units in zip((latent, condition.size or 0), condition.generator_units, strict=False)
+            for inputs, units in zip((latent, condition.given), condition.generator_units, strict=False)
         )
         for layer in self.own:
             cast(MLP, layer).initialise(bound, [0.0], generator)
@@ -47,7 +47,7 @@ class ConditionalGenerator(nn.Module):
 
 def inner_latent(latent: int, condition: ConditionConfig) -> int:
     """Count the inputs of the generator inside."""
-    return sum(condition.generator_units) or latent + (condition.size or 0)
+    return sum(condition.generator_units) or latent + condition.given
 
 
 class ConditionalDiscriminator(nn.Module):

@@ -37,7 +37,7 @@ class Batches:
         return self.x[self._rows(number)]
 
     def condition(self, number: int) -> Float[Tensor, "batch c"] | None:
-        """Return c of the examples of minibatch `number`; None where the data have none."""
+        """Return c of the examples of minibatch `number`; None where the data have none, or nothing is missing."""
         return None if self.c is None else self.c[self._rows(number)]
 
     def _rows(self, number: int) -> Int[Tensor, " batch"]:

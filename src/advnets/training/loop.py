@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -20,7 +21,7 @@ from advnets.training.facts import differences, note_elsewhere
 from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.outcome import Outcome, Progress, check_device, dtype
 from advnets.training.processor import fast_products, keep_memory
-from advnets.training.showing import save_picture
+from advnets.training.showing import completions, save_picture
 from advnets.training.signals import Probe, new_probe, take
 from advnets.training.step import paper_step, released_step
 from advnets.training.watch import Watch, new_watch, roll_back, rollbacks, slow
@@ -74,8 +75,8 @@ def _train(
     x = torch.from_numpy(data.train.x)
     if given:
         x, c = conditions.of_split(data.train, given)
-        c = c.to(fabric.device, dtype(config))
-    mean = x.mean(0)
+        c = None if c is None else c.to(fabric.device, dtype(config))
+    mean = x.mean(0) if given is None or not given.masks else _mean(data)
     batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed, c)
     if resume:
         session.require_fit(run, config, data)
@@ -202,9 +203,14 @@ def _shown(game: Game) -> nn.Module:
     return game.generator.net if game.average is None else game.average.module
 
 
+def _mean(data: DataSet) -> torch.Tensor:
+    """Mean of what is there of every number; 0 where nothing is."""
+    return torch.from_numpy(data.train.x).nanmean(0).nan_to_num(0.0)
+
+
 def _check_reach(config: Config, data: DataSet) -> None:
     """Refuse data that the generator's top layer cannot reach."""
-    low, high = float(data.train.x.min()), float(data.train.x.max())
+    low, high = (float(find.reduce(data.train.x, axis=None)) for find in (np.fmin, np.fmax))  # NaN is no number
     if config.generator.output == "sigmoid" and (low < 0 or high > 1):
         raise InputError(
             f"--generator.output is sigmoid and the data reach from {low:.4g} to {high:.4g}, allowed: data from 0 "
@@ -262,6 +268,8 @@ def _picture(game: Game, data: DataSet, run: Run, *, again: bool = True) -> None
 
     def draw(count: int) -> FloatArray:
         z, given = sampling.draw_latents(game.config.noise, count, game.config.seed), game.conditions
+        if given and given.masks:
+            return completions(_shown(game), z, data.validation, given, game.config.seed)
         return sampling.generate(_shown(game), noise.beside(z, given.spread_out(count) if given else None))
 
     save_picture(run, game.step, draw, data, again=again)

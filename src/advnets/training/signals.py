@@ -8,12 +8,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from advnets import noise
-from advnets.conditions import of_split
+from advnets import masks, noise
+from advnets.conditions import Conditions, of_split
 from advnets.data.dataset import DataSet, Split
 from advnets.nets.mlp import MLP
 from advnets.seeds import stream
 from advnets.training.game import Game, Player
+from advnets.training.given import Given, of_masks
 
 SAMPLES = 128
 """Samples, and as many examples of either part of the data, that signals are measured on."""
@@ -46,6 +47,8 @@ class Probe:
     """Share of training examples nearest to each of these."""
     given: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
     """c of the samples, of `real` and of `held_out`, where the run has a condition."""
+    observed: Tensor | None = None
+    """1 where the example that a sample completes has a number; None where all have."""
 
 
 def new_probe(game: Game, data: DataSet) -> Probe:
@@ -58,12 +61,12 @@ def new_probe(game: Game, data: DataSet) -> Probe:
         return x[rows].to(like), None if c is None else c[rows].to(like)
 
     (train, c), (held_out, held_out_c) = some(data.train, _EXAMPLES, 1), some(data.validation, SAMPLES, 2)
-    c_of_samples = game.conditions.draw(SAMPLES, config.seed).to(like) if game.conditions else None
     real, flat = train[:SAMPLES], train.flatten(1)
+    told = _told(game, game.conditions, (real, None if c is None else c[:SAMPLES]), (held_out, held_out_c))
     centres = _centres(data)
     centres = None if centres is None else centres.to(like)
     return Probe(
-        noise.beside(noise.draw(config.noise, SAMPLES, stream(config.seed, "signals")).to(like), c_of_samples),
+        noise.beside(noise.draw(config.noise, SAMPLES, stream(config.seed, "signals")).to(like), told[0].generator),
         real,
         held_out,
         flat,
@@ -72,8 +75,29 @@ def new_probe(game: Game, data: DataSet) -> Probe:
         float(torch.cdist(held_out.flatten(1), flat).amin(1).median()),
         centres,
         None if centres is None else _shares(flat, centres),
-        (c_of_samples, None if c is None else c[:SAMPLES], held_out_c),
+        (told[0].discriminator, told[1].discriminator, told[2].discriminator),
+        told[0].observed,
     )
+
+
+def _told(game: Game, given: Conditions | None, *parts: tuple[Tensor, Tensor | None]) -> tuple[Given, Given, Given]:
+    """Return what is told of samples, of training and of held-out examples.
+
+    On a run of masks samples complete the last: those of training examples would be near to these whatever G did.
+    """
+    like, seed = parts[0][0], game.config.seed
+    if given is None or not given.masks:
+        c = None if given is None else given.draw(SAMPLES, seed).to(like)
+        return Given(c, c), Given(None, parts[0][1]), Given(None, parts[1][1])
+    held_out, observed = parts[1]
+    rows = torch.arange(SAMPLES, device=like.device) % len(held_out)
+    completed = held_out[rows], None if observed is None else observed[rows]
+
+    def masked(number: int, x: Tensor, there: Tensor | None) -> Given:
+        known = masks.draw(given.masks, len(x), tuple(x.shape[1:]), stream(seed, "masks", number))
+        return of_masks(x, known.to(like), there)
+
+    return masked(1, *completed), masked(2, *parts[0]), masked(3, *parts[1])
 
 
 def take(game: Game, probe: Probe) -> Signals:
@@ -88,6 +112,7 @@ def take(game: Game, probe: Probe) -> Signals:
     try:
         with torch.no_grad():
             dead, samples = _watched(generator, probe.latents)
+            samples = samples if probe.observed is None else samples * probe.observed
             real, held_out = discriminator(probe.real, *of_real), discriminator(probe.held_out, *of_held_out)
         image = samples.clone().requires_grad_()
         fake = discriminator(image, *of_samples)
@@ -203,7 +228,7 @@ def _distances(x: Rows) -> Float[Tensor, "n n"]:
 
 def _centres(data: DataSet) -> Float[Tensor, "classes numbers"] | None:
     """Mean example of each class that has labels; None where there are none, one class, or too many."""
-    x, labels = torch.from_numpy(data.train.x).flatten(1), data.train.labels
+    x, labels = torch.from_numpy(data.train.x).flatten(1).nan_to_num(0.0), data.train.labels
     if labels is None:
         return None
     kinds = torch.from_numpy(labels)

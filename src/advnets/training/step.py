@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from advnets import objectives
 from advnets.training.batches import Batches
 from advnets.training.game import Game
+from advnets.training.given import given, reconstruction
 
 Logits = Float[Tensor, " batch"]
 _SMALLEST_SEED = 1e-20  # far under the rounding of any gradient it is added to, and its inverse is finite
@@ -20,21 +21,24 @@ def paper_step(game: Game, batches: Batches) -> None:
     train, generator, discriminator = game.config.train, game.generator.net, game.discriminator.net
     for update in range(train.k):
         number = game.stage_step * train.k + update
-        real, c = batches[number], batches.condition(number)
+        real = batches[number]
+        told = given(game, real, batches.condition(number))
         with game.autocast():
             with torch.no_grad():
-                fake = generator(game.latents(len(real), c), game.random)
-            real_logits, fake_logits = judge(discriminator, torch.cat([real, fake]), game, c).split(len(real))
+                fake = told.seen(generator(game.latents(len(real), told.generator), game.random))
+            both = judge(discriminator, torch.cat([real, fake]), game, told.discriminator)
+            real_logits, fake_logits = both.split(len(real))
             loss = objectives.discriminator_loss(real_logits, fake_logits).mean()
         loss.backward()
         game.update(game.discriminator, batches.per_epoch, again=update > 0)
     discriminator.requires_grad_(False)
     for update in range(train.generator_steps):
         with game.autocast():
-            fake = generator(game.latents(len(real), c), game.random)
-            logits = judge(discriminator, fake, game, c)
+            fake = generator(game.latents(len(real), told.generator), game.random)
+            logits = judge(discriminator, told.seen(fake), game, told.discriminator)
             g_loss = objectives.generator_loss(logits, train.minimax_weight, train.non_saturating_weight).mean()
-        g_loss.backward()
+            missed = reconstruction(game, fake, real, told)
+        (g_loss if missed is None else g_loss + missed).backward()
         game.update(game.generator, batches.per_epoch, again=update > 0)
     discriminator.requires_grad_(True)
     measure(game, real_logits.detach(), fake_logits.detach(), loss.detach(), g_loss.detach())
@@ -44,19 +48,24 @@ def released_step(game: Game, batches: Batches) -> None:
     """Both players move at once, on the same fakes and the same dropout masks, by one pass through D.
 
     The logit l of a fake enters both losses, so the gradient of G's loss by the fake image is that of D's loss
-    times (∂L_G/∂l) / (∂L_D/∂l), for the non-saturating loss (σ(l) − 1) / (σ(l)/2): one number per sample.
+    times (∂L_G/∂l) / (∂L_D/∂l), for the non-saturating loss (σ(l) − 1) / (σ(l)/2): one number per sample. The error
+    of completions, which D has no part in, adds its own gradient.
     """
-    real, c = batches[game.stage_step], batches.condition(game.stage_step)
+    real = batches[game.stage_step]
+    told = given(game, real, batches.condition(game.stage_step))
     with game.autocast():
-        fake = game.generator.net(game.latents(len(real), c), game.random)
-        image = fake.detach().requires_grad_()
-        logits = judge(game.discriminator.net, torch.cat([real, image]), game, c)
+        fake = game.generator.net(game.latents(len(real), told.generator), game.random)
+        seen = told.seen(fake)
+        image = seen.detach().requires_grad_()
+        logits = judge(game.discriminator.net, torch.cat([real, image]), game, told.discriminator)
+        missed = reconstruction(game, fake, real, told)
     d_loss, d_seed, g_loss, g_seed = _seeds(game, logits.detach())
     d_seed[len(real) :].clamp_min_(_SMALLEST_SEED / len(real))
     logits.backward(d_seed.to(logits.dtype))
     ratio = (g_seed / d_seed)[len(real) :].reshape(-1, *[1] * (image.dim() - 1))
     assert image.grad is not None  # it was a leaf of the backward pass
-    fake.backward((image.grad * ratio).to(fake.dtype))
+    gradient = (image.grad * ratio).to(seen.dtype)
+    torch.autograd.backward([seen] if missed is None else [seen, missed], [gradient, None][: 1 + (missed is not None)])
     game.update(game.discriminator, batches.per_epoch)
     game.update(game.generator, batches.per_epoch)
     logits = logits.detach()
