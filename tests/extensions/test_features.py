@@ -56,7 +56,7 @@ def test_a_run_gives_the_features_of_its_checkpoint(digits, tmp_path):
     assert not np.allclose(
         found, features.hidden_features(build_discriminator(TINY, digits.shape, stream(0, "weights")), digits.test.x)
     )
-    with pytest.raises(InputError, match="no discriminator in a checkpoint"):
+    with pytest.raises(InputError, match="no discriminator of x alone in a checkpoint"):
         features.load_features(_begun(tmp_path))
 
 
