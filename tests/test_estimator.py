@@ -646,6 +646,8 @@ def test_a_black_image_is_no_image_in_other_units():
     ("parameters", "wrong"),
     [
         ({"recipe": "digts"}, "recipe is 'digts', allowed: auto, digits, mnist"),
+        ({"recipe": "digits-conditional"}, "recipe is 'digits-conditional', allowed: auto, digits, mnist, mnist-com"),
+        ({"recipe": "digits-semi-supervised"}, "recipe is 'digits-semi-supervised', allowed: auto"),
         ({"recipe": "digits"}, "sigmoid and the data reach from"),
         ({"recipe": "cifar10-conv", "settings": {}}, r"a convolution got examples of shape \(3,\)"),
         ({"steps": 0}, "train.steps is 0, allowed: 1 or more"),

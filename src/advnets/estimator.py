@@ -260,7 +260,7 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
 
     def _settled(self, seed: int, sized: Config | None = None) -> Config:
         """Put the parameters on the recipe's configuration, or on the one that auto has sized."""
-        games = [name for name, recipe in recipes.RECIPES.items() if recipe.config.is_game]
+        games = [name for name, recipe in recipes.RECIPES.items() if recipe.config.of_x_alone]
         if self.recipe not in ("auto", *games):
             raise InputError(f"recipe is {self.recipe!r}, allowed: auto, {', '.join(games)}; name one")
         base = sized or (Config("auto") if self.recipe == "auto" else recipes.get(self.recipe))

@@ -110,3 +110,12 @@ def test_what_is_for_nets_of_x_alone_says_so(command, trained, words, wrong):
 def test_no_pair_is_trained_with_a_condition():
     with pytest.raises(InputError, match="no fully connected discriminator of one stage and of x alone"):
         new_pair(recipes.get("digits-conditional"), (1, 8, 8), torch.zeros(64))
+
+
+def test_what_tells_classes_from_few_labels_is_not_inverted(command, tmp_path):
+    run = tmp_path / "run"
+    assert command("train", "digits-semi-supervised", "--steps", "2", "--out", run).status == 0
+    refused = command("encode", run)
+    assert (
+        refused.status == 2 and "is a run of digits-semi-supervised, allowed: runs of adversarial nets" in refused.err
+    )

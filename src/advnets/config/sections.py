@@ -269,6 +269,11 @@ class Config:
         return self.rival is None and self.semi is None
 
     @property
+    def of_x_alone(self) -> bool:
+        """Whether a game needs no classes or vectors beside the examples."""
+        return self.is_game and (self.condition is None or self.condition.kind == "masks")
+
+    @property
     def has_chain(self) -> bool:
         """Whether samples are states of a Markov chain, which has to forget where it began."""
         return self.rival is not None and self.vae is None

@@ -132,8 +132,8 @@ class _Means(nn.Module):
 
 
 def game_of(run: Run, settings: InferenceConfig) -> Sampler:
-    """Load the generator of a run; raises InputError for a rival, before its weights are read."""
-    if run.config().rival:
+    """Load the generator of a run; raises InputError for one that has no such, before weights are read."""
+    if not run.config().is_game:
         raise InputError(
             f"{run.path} is a run of {run.config().recipe}, allowed: runs of adversarial nets, whose generator can be "
             "inverted, and of vae, which has an encoder of its own; name one of these"
