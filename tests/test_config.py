@@ -35,6 +35,8 @@ def test_json_round_trip(train):
     [
         ("train.k", 0),
         ("train.generator_steps", 0),
+        ("train.rest_above", 1.1),
+        ("train.rest_above", -1.0),
         ("train.keep_every", -1),
         ("train.batch_size", 0),
         ("train.steps", 0),

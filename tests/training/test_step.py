@@ -157,6 +157,50 @@ def test_generator_steps_are_updates_of_g_on_fresh_noise_against_the_same_d(monk
 
 
 @pytest.mark.parametrize("mode", STEPS)
+def test_a_d_that_tells_fakes_apart_rests_and_g_moves_on(mode):
+    """D(x) − D(G(z)) of the fresh nets is somewhere in (−.5, .5): above −.9 always, above .9 never."""
+    before, after = {}, {}
+    for above in (-0.9, 0.9, 1.0):
+        game, batches = game_of(tiny(mode=mode, rest_above=above), data())
+        before[above] = torch.nn.utils.parameters_to_vector(game.discriminator.net.parameters()).clone()
+        STEPS[mode](game, batches)
+        after[above] = [
+            torch.nn.utils.parameters_to_vector(player.net.parameters())
+            for player in (game.discriminator, game.generator)
+        ]
+        assert all(grad is None for grad in gradients(game.discriminator.net)), "nothing is left for the next step"
+    assert torch.equal(after[-0.9][0], before[-0.9]), "it rested"
+    assert not torch.equal(after[0.9][0], before[0.9])
+    assert all(map(torch.equal, after[0.9], after[1.0])), "what never happens changes nothing"
+    if mode == "released":  # G answers the D from before its update
+        assert torch.equal(after[-0.9][1], after[1.0][1])
+    else:
+        assert not torch.equal(after[-0.9][1], after[1.0][1])
+
+
+def test_in_algorithm_1_k_is_the_most_that_d_moves(monkeypatch):
+    """D, at first without an opinion, moves until it tells the fakes of a minibatch apart."""
+    game, batches = dirac(2.0, 0.0, 0.4, mode="paper", k=50, rest_above=0.3)
+    moves, update = [], type(game).update
+    monkeypatch.setattr(
+        type(game),
+        "update",
+        lambda self, player, *rest, **more: (moves.append(player), update(self, player, *rest, **more)),
+    )
+
+    def gap(psi):
+        return 0.5 - oracles.sigmoid(2.0 * psi)
+
+    psi, wanted = 0.0, 0
+    while gap(psi) <= 0.3:
+        psi, wanted = psi - 0.4 * oracles.sigmoid(2.0 * psi) * 2.0, wanted + 1
+    paper_step(game, batches)
+    assert 1 < wanted < 50
+    assert [player is game.discriminator for player in moves] == [True] * wanted + [False]
+    assert game.discriminator.net.psi.item() == pytest.approx(psi, rel=1e-12)
+
+
+@pytest.mark.parametrize("mode", STEPS)
 def test_measures_carry_the_right_names(mode):
     """D(x) is the data's: the 2014 code had the two exchanged."""
     game, batches = game_of(tiny(mode=mode), data())

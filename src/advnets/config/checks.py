@@ -13,7 +13,8 @@ _DRAWING = ("chain.chains", "chain.burn_in", "chain.thinning", "chain.pixels")
 FREE_ON_RESUME = ("train.steps", *_EVERY, "train.signals", "train.on_bad", "train.device", *_DRAWING)
 _GAME = {
     *("noise", "generator", "discriminator", "second_stage", "condition"),
-    *("train.mode", "train.k", "train.generator_steps", "train.minimax_weight", "train.non_saturating_weight"),
+    *("train.mode", "train.k", "train.generator_steps", "train.rest_above"),
+    *("train.minimax_weight", "train.non_saturating_weight"),
     *("train.discriminator_learning_rate", "train.average_decay", "train.on_bad", "train.reconstruction_weight"),
     "train.validate_every",
 }
@@ -68,6 +69,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "train.batch_size": (lambda v: v >= 1, "1 or more"),
     "train.k": (lambda v: v >= 1, "1 or more"),
     "train.generator_steps": (lambda v: v >= 1, "1 or more"),
+    "train.rest_above": (lambda v: -1 < v <= 1, "a number above -1 and up to 1"),
     "train.minimax_weight": (lambda v: v >= 0, "0 or more"),
     "train.non_saturating_weight": (lambda v: v >= 0, "0 or more"),
     "train.reconstruction_weight": (lambda v: v >= 0, "0 or more"),

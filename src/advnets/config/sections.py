@@ -177,6 +177,8 @@ class TrainConfig:
     """Discriminator updates before each generator update (Algorithm 1); 1 in released mode."""
     generator_steps: int = 1
     """Generator updates in each step; more than 1, in paper mode only, invites the Helvetica scenario."""
+    rest_above: float = 1.0
+    """D rests where D(x) - D(G(z)) of a minibatch is above this, and its further updates of the step too; 1: never."""
     minimax_weight: float = 0.0
     """Weight of log(1 - D(G(z))) in the generator's loss."""
     non_saturating_weight: float = 1.0

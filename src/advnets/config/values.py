@@ -11,6 +11,7 @@ ADDED: dict[str, Any] = {
     "train.validate_every": 0,
     "train.keep_every": 0,
     "train.generator_steps": 1,
+    "train.rest_above": 1.0,
     "train.signals": "off",
     "train.on_bad": "warn",
     "train.reconstruction_weight": 0.0,

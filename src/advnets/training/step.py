@@ -16,7 +16,8 @@ _SMALLEST_SEED = 1e-20  # far under the rounding of any gradient it is added to,
 def paper_step(game: Game, batches: Batches) -> None:
     """Algorithm 1: k ascents of D on V, each on fresh noise, then one descent of G on fresh noise.
 
-    More descents of G (`generator_steps`) are no part of it: they let G run ahead of D, the Helvetica scenario.
+    More descents of G (`generator_steps`) are no part of it: they let G run ahead of D, the Helvetica scenario. Nor is
+    a D that stops before its k-th ascent, because it tells the minibatches apart well enough (`rest_above`).
     """
     train, generator, discriminator = game.config.train, game.generator.net, game.discriminator.net
     for update in range(train.k):
@@ -29,6 +30,8 @@ def paper_step(game: Game, batches: Batches) -> None:
             both = judge(discriminator, torch.cat([real, fake]), game, told.discriminator)
             real_logits, fake_logits = both.split(len(real))
             loss = objectives.discriminator_loss(real_logits, fake_logits).mean()
+        if _rests(game, both):
+            break
         loss.backward()
         game.update(game.discriminator, batches.per_epoch, again=update > 0)
     discriminator.requires_grad_(False)
@@ -66,9 +69,12 @@ def released_step(game: Game, batches: Batches) -> None:
     assert image.grad is not None  # it was a leaf of the backward pass
     gradient = (image.grad * ratio).to(seen.dtype)
     torch.autograd.backward([seen] if missed is None else [seen, missed], [gradient, None][: 1 + (missed is not None)])
-    game.update(game.discriminator, batches.per_epoch)
-    game.update(game.generator, batches.per_epoch)
     logits = logits.detach()
+    if _rests(game, logits):
+        game.discriminator.net.zero_grad(set_to_none=True)
+    else:
+        game.update(game.discriminator, batches.per_epoch)
+    game.update(game.generator, batches.per_epoch)
     measure(game, logits[: len(real)], logits[len(real) :], d_loss, g_loss)
 
 
@@ -81,6 +87,16 @@ def judge(
     else:
         logits = discriminator(x, game.random, c.repeat(len(x) // len(c), 1))
     return logits
+
+
+@torch.no_grad()
+def _rests(game: Game, logits: Logits) -> bool:
+    """Tell whether D tells data, then fakes, apart by more than it has to: mean D(x) − D(G(z)) > rest_above."""
+    above = game.config.train.rest_above
+    if above >= 1:
+        return False
+    d_real, d_fake = logits.sigmoid().chunk(2)
+    return bool(d_real.mean() - d_fake.mean() > above)
 
 
 def _seeds(game: Game, logits: Logits) -> tuple[Tensor, Logits, Tensor, Logits]:
