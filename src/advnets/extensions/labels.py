@@ -33,8 +33,8 @@ def draw(data: DataSet, count: int | None, classes: int, seed: int) -> NDArray[n
         found = order[labels[order] == one][:wanted]
         if len(found) < wanted:
             raise InputError(
-                f"class {_name(data, one)} of {data.name} has {len(found)} labelled training examples and {wanted} are asked for, "
-                "allowed: as many of each class; set --semi.labels or --labels lower"
+                f"class {_name(data, one)} of {data.name} has {len(found)} labelled training examples and {wanted} are "
+                "asked for, allowed: as many of each class; set --semi.labels or --labels lower"
             )
         rows.append(found)
     mixed: NDArray[np.int64] = np.concatenate(rows)[torch.randperm(count, generator=random).numpy()]
