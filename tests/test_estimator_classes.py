@@ -135,6 +135,7 @@ def test_who_has_no_classes_says_so():
         with pytest.raises(InputError, match=f"digits has no {name}, allowed: mnist-semi-supervised, digits-semi-sup"):
             getattr(plain, name)
         assert not hasattr(plain, name), "as scikit-learn asks"
+        assert hasattr(nets(), name), "before fit too"
         with pytest.raises(NotFittedError):
             getattr(nets(), name)(DIGITS)
     conditional = AdversarialNets("digits-conditional", steps=1, random_state=0).fit(DIGITS[:300], CLASSES[:300])

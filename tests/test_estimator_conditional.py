@@ -207,7 +207,7 @@ def test_vectors_that_do_not_fit_and_models_without_y(by_vectors):
             nets(settings=settings, steps=1).fit(X).sample(y=1)
 
 
-@pytest.mark.parametrize("classes", [None, 3, ["cat"], ["cat", 3], ["cat", "dog", "cow"], [2**63, 1]])
+@pytest.mark.parametrize("classes", [None, 3, ["cat"], ["cat", 3], ["cat", "cat"], ["cat", "dog", "cow"], [2**63, 1]])
 def test_damaged_classes_are_refused(classes, tmp_path):
     nets(steps=1).fit(X, KINDS).save(tmp_path / "model")
     file = tmp_path / "model" / "estimator.json"

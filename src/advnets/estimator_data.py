@@ -120,7 +120,7 @@ def classes_from(content: object, config: Config) -> NDArray[Any] | None:
     if content is None and count is None:
         return None
     kinds = {*map(type, content)} if isinstance(content, list) else {*()}
-    right = kinds in ({int}, {str}, {bool}) and isinstance(content, list) and len(content) == count
+    right = kinds in ({int}, {str}, {bool}) and isinstance(content, list) and len(content) == len({*content}) == count
     if not right or (kinds == {int} and not all(abs(one) < 2**63 for one in content)):  # type: ignore[attr-defined]
         raise InputError(f"classes in estimator.json are damaged, allowed: {count} of one kind; restore the file")
     return np.array(content)

@@ -81,16 +81,21 @@ class Extended:
         Of y the labels given are used, all and no others; -1 stands for none.
         """
         self._require_classifier("predict")
-        return lambda X: self.classes_[self._probabilities(X).argmax(1)]
+        return self._classes
 
     def _require_classifier(self, name: str) -> None:
         fitted = getattr(self, "config_", None) or getattr(recipes.RECIPES.get(self.recipe), "config", None)
         if fitted is None or fitted.semi is None:
             able = ", ".join(one for one, recipe in recipes.RECIPES.items() if recipe.config.semi)
             raise NotOffered(f"recipe {self.recipe} has no {name}, allowed: {able}; fit one of these with labels y")
-        check_is_fitted(self)
+
+    def _classes(self, X: ArrayLike) -> NDArray[Any]:
+        numbers = self._probabilities(X).argmax(1)
+        found: NDArray[Any] = self.classes_[numbers]
+        return found
 
     def _probabilities(self, X: ArrayLike) -> Probabilities:
+        check_is_fitted(self)
         return load_classifier(Run(self.run_))(self._for_nets(X))
 
     def fit_inference(
