@@ -82,7 +82,7 @@ def test_it_learns_digits():
     y = np.where(np.arange(1400) < 100, CLASSES[:1400], -1)
     model = nets(150, settings=settings).fit(np.rint(255 * DIGITS[:1400]).astype(np.uint8), y)
     wrong = (model.predict(np.rint(255 * DIGITS[1400:])) != CLASSES[1400:]).mean()
-    assert wrong < 0.2  # measured: 0.13
+    assert wrong < 0.25  # measured: 0.19
 
 
 def test_samples_scores_and_continuation(fitted):

@@ -145,7 +145,7 @@ def test_y_says_what_digit_is_drawn():
     means = np.stack([DIGITS[1400:][CLASSES[1400:] == one].mean(0) for one in range(10)])
     drawn = np.stack([model.sample(50, 0, y=one).mean(0) for one in range(10)])
     apart = np.square(means[:, None] - drawn[None]).sum((2, 3))
-    assert (apart.argmin(0) == np.arange(10)).mean() >= 0.8  # measured: all 10 after 600 steps, 1 of 10 untrained
+    assert (apart.argmin(0) == np.arange(10)).mean() >= 0.8  # measured: all 10 after 600 steps, 1 after 1 step
 
 
 def test_where_nets_need_no_y_it_is_ignored():
