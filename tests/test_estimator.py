@@ -24,6 +24,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from advnets import AdversarialNets, estimator
 from advnets.config import Config, TrainConfig
 from advnets.data.dataset import Scaling
+from advnets.data.splits import shuffled
 from advnets.doctor import Verdict
 from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation.parzen import ParzenWindow
@@ -178,7 +179,7 @@ def test_learns_digits(digits, trained):
 
 
 def test_the_bandwidth_is_that_of_the_examples_kept_from_training(digits, trained):
-    order = estimator.shuffled(1400)[:140]  # the tenth, in the fixed order of arrays from files
+    order = shuffled(1400)[:140]  # the tenth, in the fixed order of arrays from files
     centres = trained.sample(2000, random_state=0).reshape(2000, -1)
     window = ParzenWindow("fine").fit(centres, validation=digits[0][order].reshape(140, -1))
     assert trained.parzen().bandwidth_ == pytest.approx(window.bandwidth_, rel=1e-6)
@@ -308,7 +309,7 @@ def test_partial_fit_without_steps_makes_the_recipes_number(monkeypatch):
         return train(nets_of(config, 3 * len(made)), data, run, resume=resume)
 
     def nets_of(config: Config, steps: int) -> Config:
-        return estimator._override(config, {"train.steps": steps})
+        return estimator.override(config, {"train.steps": steps})
 
     monkeypatch.setattr(estimator, "train", short)
     model = nets(steps=None).fit(vectors())
@@ -335,13 +336,13 @@ def test_other_data_come_into_the_nets_by_the_first_ones_scaling(scaling, diviso
     model.partial_fit(second)
     (data,) = seen
     scaling = Scaling.from_json(Run(model.run_).read()["data"]["scaling"])
-    order = estimator.shuffled(50)
+    order = shuffled(50)
     arranged = second if divisor == 1 else second[:, None]
     for part, rows in ((data.validation.x, order[:5]), (data.train.x, order[5:])):
         np.testing.assert_allclose(
             part, (arranged[rows] / divisor - scaling.shift) / scaling.scale, rtol=1e-5, atol=1e-6
         )
-    kept = first[estimator.shuffled(60)[6:]] / divisor
+    kept = first[shuffled(60)[6:]] / divisor
     np.testing.assert_allclose(scaling.shift.reshape(kept.shape[1:]), kept.mean(0), rtol=1e-12)
 
 
@@ -646,8 +647,13 @@ def test_a_black_image_is_no_image_in_other_units():
     ("parameters", "wrong"),
     [
         ({"recipe": "digts"}, "recipe is 'digts', allowed: auto, digits, mnist"),
-        ({"recipe": "digits-conditional"}, "recipe is 'digits-conditional', allowed: auto, digits, mnist, mnist-com"),
-        ({"recipe": "digits-semi-supervised"}, "recipe is 'digits-semi-supervised', allowed: auto"),
+        ({"recipe": "vae", "settings": {}}, "recipe is 'vae', allowed: auto, digits, mnist"),
+        ({"recipe": "digits-conditional"}, "recipe digits-conditional needs y and got none, allowed: a class for each"),
+        ({"recipe": "digits-semi-supervised", "settings": {}}, "recipe digits-semi-supervised needs y and got none"),
+        ({"recipe": "digits-semi-supervised"}, "settings name 'generator.hidden', allowed: .* for the recipe"),
+        ({"recipe": "digits-semi-supervised", "settings": {"semi.labels": 20}}, "settings name 'semi.labels'"),
+        ({"settings": {"condition.kind": "vectors"}}, r"needs y and got none, allowed: \(n,\) or \(n, m\) finite"),
+        ({"settings": {"condition.kind": "colours"}}, "condition.kind is 'colours', allowed are labels"),
         ({"recipe": "digits"}, "sigmoid and the data reach from"),
         ({"recipe": "cifar10-conv", "settings": {}}, r"a convolution got examples of shape \(3,\)"),
         ({"steps": 0}, "train.steps is 0, allowed: 1 or more"),
@@ -751,10 +757,14 @@ assert not hasattr(advnets, "nothing")
     assert AdversarialNets is estimator.AdversarialNets
 
 
-def test_the_example_in_the_docs_runs(tmp_path, monkeypatch):
+def test_the_examples_in_the_docs_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[1] / "docs" / "estimator.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    shorter = example.replace("steps=4000", "steps=2")
-    assert shorter != example
-    exec(shorter, {})
+    examples, names = re.findall(r"```python\n(.*?)```", text, re.S), {}
+    assert len(examples) == 2
+    for example in examples:  # the second goes on with what the first has
+        shorter = re.sub(r"steps=\d+", "steps=2", example)
+        assert shorter != example
+        exec(shorter, names)
+    assert names["sevens"].shape == (100, 8, 8) and names["one_of_each"].shape == (10, 8, 8)
+    assert np.isfinite(names["whole"]).all() and names["lefts"].shape == (10, 5, 8, 8)

@@ -1,7 +1,6 @@
 """Adversarial nets as a scikit-learn estimator: fit an array, draw more of its kind, score other examples."""
 
 import contextlib
-import json
 import math
 import shutil
 import tempfile
@@ -17,35 +16,36 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from advnets import recipes
-from advnets.config import Config, check, flatten, from_json, to_json
+from advnets.config import Config, from_json, to_json
 from advnets.data.arrays import arrange
 from advnets.data.dataset import DataSet, FloatArray, Scaling
 from advnets.data.scaling import scale, scale_as_before, white_of
-from advnets.data.splits import FEWEST_EXAMPLES, Part, Raw, shuffled
+from advnets.data.splits import FEWEST_EXAMPLES
 from advnets.errors import InputError, NotMeasurable
-from advnets.estimator_extensions import Extended, Form
+from advnets.estimator_data import Form, beside, classes_from, condition, cut
+from advnets.estimator_extensions import Extended
+from advnets.estimator_settings import NAME, override, plain, seed_of, settled, whole
 from advnets.evaluation.parzen import Grid, ParzenWindow
+from advnets.extensions import semi_supervised
 from advnets.runs import Run, read_json, reporting, write_json
 from advnets.sampling import load_sampler
 from advnets.training import train
 
 _FILE = "estimator.json"  # beside the run's own files: what they do not tell
-_NAME = "(array)"  # of the data in config.json: neither a path nor a data set, so that no others are read by mistake
 _MOST = 1_000_000  # centres that a file may ask for
 _POINTS = 1000  # held-out examples that choose the bandwidth, as in advnets evaluate
 _DIMMEST = 64  # whole numbers that stay below count as grey levels of another range than 0..255
-_DECIDED = {"recipe", "seed", "train.steps", "train.device", "data.name", "data.size", "data.colour", "data.fold"}
 
 
 class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
     """A generator G and a discriminator D, trained on X by Algorithm 1 or as the released code does.
 
     X holds images (n, h, w), (n, h, w, c) or (n, c, h, w), with c 1 or 3 and pixels in [0, 1] or 0..255, or vectors
-    (n, d). A tenth of it (the setting data.held_out) is kept from training, to choose the bandwidth of scores.
+    (n, d). A tenth of it (the setting data.held_out) is kept from training, to choose the bandwidth of scores. y is
+    for recipes that learn p(x | y), or classes from few labels; NaN in X for those that fill in.
 
     recipe: "auto", nets sized from X, or a preset whose nets and training are put to X (see `advnets recipes`).
     steps: updates of G in `fit`, and more of them in each `partial_fit`; None takes the recipe's number.
@@ -53,8 +53,9 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
     n_centres, bandwidth: samples, and bandwidth or how to choose it, of the Parzen window that scores.
     device: "auto", "cpu", "cuda" or "mps". random_state: seed of training and of the window's samples.
 
-    After `fit`: `run_` (the run folder), `config_`, `n_steps_`, `n_features_in_` (numbers in an example), and
-    `feature_names_in_` where X has names. Goodfellow et al. (2014), Algorithm 1 and section 5.
+    After `fit`: `run_` (the run folder), `config_`, `n_steps_`, `n_features_in_` (numbers in an example),
+    `feature_names_in_` where X has names, and `classes_` where y has classes.
+    Goodfellow et al. (2014), Algorithm 1 and sections 5 and 7.
     """
 
     n_steps_: int
@@ -82,31 +83,34 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
         self.device = device
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: object = None, *, out: str | Path | None = None) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None, *, out: str | Path | None = None) -> Self:
         """Train new nets on X in a new run folder: `out`, or a temporary one that goes when the estimator goes.
 
+        y (n,) holds the classes of X, -1 for none, or y (n, m) vectors, where the recipe needs them; others ignore y.
         Where this raises, by KeyboardInterrupt too, the estimator stays as it was, and `load(out)` opens the last
         checkpoint. Raises InputError for wrong X or settings, and for training that diverges.
         """
         with self._all_or_nothing():
             given = self._validated(X, fewest=FEWEST_EXAMPLES, reset=True)
-            x = arrange(given, "X")
-            white = white_of(x)
-            if x.ndim == 4 and (white is None or (white == 255 and x.max() < _DIMMEST)):
-                allowed = f"0 to 1, or whole numbers from 0 to 255 that reach {_DIMMEST}"
-                raise InputError(f"X holds pixels {x.min():g} to {x.max():g}, allowed: {allowed}; divide X by white")
-            seed = _seed(self.random_state)
+            seed = seed_of(self.random_state)
             config = self._settled(seed)
-            data = scale(_cut(x, white, config.data.held_out), config.data)
+            x = arrange(given, "X", missing=config.data.missing == "hide")
+            white, most = white_of(x), np.fmax.reduce(x, axis=None)
+            if x.ndim == 4 and (white is None or (white == 255 and most < _DIMMEST)):
+                allowed = f"0 to 1, or whole numbers from 0 to 255 that reach {_DIMMEST}"
+                least = np.fmin.reduce(x, axis=None)
+                raise InputError(f"X holds pixels {least:g} to {most:g}, allowed: {allowed}; divide X by white")
+            told = beside(y, len(x), config)
+            data = scale(cut(x, white, config, told), config.data)
             if self.recipe == "auto":
-                sized = recipes.auto(config, data.shape, len(data.train.x), unit=data.scaling.kind == "unit")
-                config = self._settled(seed, sized)
+                config = self._settled(seed, _sized(config, data))
             pixels = data.scaling.kind == "unit" or (x.ndim == 4 and data.scaling.kind != "contrast")
             in_bytes = pixels and x.dtype == np.uint8 and white == 255
             self._form = Form(given.shape[1:], white if pixels else None, in_bytes)
-            return self._train(config, data, out, resume=False)
+            self._name_classes(told.classes)
+            return self._train(told.sized(config), data, out, resume=False)
 
-    def partial_fit(self, X: ArrayLike, y: object = None, *, out: str | Path | None = None) -> Self:
+    def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None, *, out: str | Path | None = None) -> Self:
         """Train `steps` more on X in a copy of the run folder, in `out` or a temporary one; the first time, `fit`.
 
         With the X of before the result is, bit for bit, that of one longer `fit`. Another X, of the same shape and
@@ -114,25 +118,41 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
         the bandwidth, come from the new X alone. Of the parameters only `steps` and `device` count. Raises as `fit`.
         """
         if not hasattr(self, "run_"):
-            return self.fit(X, out=out)
+            return self.fit(X, y, out=out)
         with self._all_or_nothing():
-            x = arrange(self._validated(X, fewest=FEWEST_EXAMPLES, reset=False), "X")
             wanted, run = self._settled(seed=0).train, Run(self.run_)
             steps = {"train.steps": self.n_steps_ + wanted.steps, "train.device": wanted.device}
-            config = _override(run.config(), steps)
-            raw = _cut(x, self._form.white or white_of(x), config.data.held_out)
+            config = override(run.config(), steps)
+            given = self._validated(X, fewest=FEWEST_EXAMPLES, reset=False)
+            x = arrange(given, "X", missing=config.data.missing == "hide")
+            told = beside(y, len(x), config, getattr(self, "classes_", None))
+            raw = cut(x, self._form.white or white_of(x), config, told)
             before = run.read()["data"]
             data = scale_as_before(raw, config.data, Scaling.from_json(before["scaling"]), before["fingerprint"])
+            if told.vectors is not None and data.fingerprint != before["fingerprint"]:
+                raise InputError("X or y are not those of fit, allowed with vectors y: the same; call fit for others")
             return self._train(config, data, out, resume=True)
 
-    def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> NDArray[Any]:
+    def sample(
+        self,
+        n_samples: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        *,
+        y: ArrayLike | None = None,
+    ) -> NDArray[Any]:
         """Draw samples in the shape and units of X, by averaged weights where the recipe keeps them.
 
         They are uint8 where X held uint8 pixels up to 255, float32 otherwise; contrast-normalised images stay
-        normalised. Equal seeds draw equal samples, those of `advnets sample --seed`.
+        normalised. Equal seeds draw equal samples, those of `advnets sample --seed`. Of a conditional model y is what
+        they are given: a class or vector for all, or one for each; without y it is drawn as the data have it.
+        Without n_samples there is one, or one for each of y.
         """
         check_is_fitted(self)
-        return self._in_units(self._draw(n_samples, "n_samples", _seed(random_state)))
+        seed = seed_of(random_state)
+        if y is None:
+            return self._in_units(self._draw(1 if n_samples is None else n_samples, "n_samples", seed))
+        sampler = load_sampler(Run(self.run_))
+        return self._in_units(sampler.draw_given(condition(y, n_samples, sampler.conditions, self.config_), seed))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """Log-likelihood log p(x) of every example of X under `parzen()`, in nats.
@@ -151,15 +171,16 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
     def parzen(self) -> ParzenWindow:
         """Return the window that scores: around `n_centres` samples, as wide as suits the held-out examples best.
 
-        Made on first use and kept until `n_centres` or `bandwidth` change. Raises NotMeasurable where no width is best.
+        Made on first use and kept until `n_centres` or `bandwidth` change. Raises NotMeasurable where no width is best,
+        or no whole example held out: `save` omits them, and where all have labels, or lack numbers, there is none.
         """
         check_is_fitted(self)
-        asked = str(_plain([self.n_centres, self.bandwidth]))
+        asked = str(plain([self.n_centres, self.bandwidth]))
         if asked not in self._windows:
             width = self._widths.get(asked, self.bandwidth)
             if self._validation is None and not isinstance(width, Real):
                 allowed = "the bandwidth and n_centres of save, or a number; set one of these, or call partial_fit"
-                raise InputError(f"bandwidth {width!r} lacks held-out examples, which save omits, allowed: {allowed}")
+                raise NotMeasurable(f"bandwidth {width!r} lacks held-out examples that are whole, allowed: {allowed}")
             centres = self._draw(self.n_centres, "n_centres", self.config_.seed)
             window = ParzenWindow(width, device=self.device)
             window.fit(centres.reshape(len(centres), -1), validation=self._validation)
@@ -204,6 +225,7 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
         model = cls(**parameters)
         model._adopt(run, None)
         model._form, model.n_features_in_ = form, math.prod(form.shape)
+        model._name_classes(classes_from(content.get("classes"), model.config_))
         if names is not None:
             model.feature_names_in_ = np.asarray(names, object)
         if width is not None:
@@ -252,27 +274,23 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
             return x
         if x.shape[1:] != self._form.shape:
             raise InputError(f"X holds examples {x.shape[1:]}, allowed: {self._form.shape}, as in fit; reshape X")
-        white = self._form.white
-        if white and (x.min() < 0 or x.max() > white or (white > 1 and 0 < x.max() <= 1)):
-            found = f"{x.min():g} to {x.max():g}"
+        white, low, high = self._form.white, np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)
+        if white and (low < 0 or high > white or (white > 1 and 0 < high <= 1)):
+            found = f"{low:g} to {high:g}"
             raise InputError(f"X holds pixels from {found}, allowed: 0 to {white:g}, as in fit; rescale X")
         return x
 
     def _settled(self, seed: int, sized: Config | None = None) -> Config:
         """Put the parameters on the recipe's configuration, or on the one that auto has sized."""
-        games = [name for name, recipe in recipes.RECIPES.items() if recipe.config.of_x_alone]
-        if self.recipe not in ("auto", *games):
-            raise InputError(f"recipe is {self.recipe!r}, allowed: auto, {', '.join(games)}; name one")
-        base = sized or (Config("auto") if self.recipe == "auto" else recipes.get(self.recipe))
-        if not isinstance(self.settings, Mapping | None):
-            example = '{"train.learning_rate": 0.05}'
-            raise InputError(f"settings is {self.settings!r}, allowed: None or a mapping; write settings={example}")
-        if unknown := [name for name in self.settings or () if name in _DECIDED or name not in flatten(base)]:
-            allowed = "what advnets train --dry-run lists, but for what parameters or X decide"
-            raise InputError(f"settings name {unknown[0]!r}, allowed: {allowed}; rename it or leave it out")
-        decided = {"train.device": self.device, "seed": seed, "data.name": _NAME}
+        decided = {"train.device": self.device, "seed": seed, "data.name": NAME}
         steps = {} if self.steps is None else {"train.steps": self.steps}
-        return _override(base, {**(self.settings or {}), **decided, **steps})
+        return settled(self.recipe, self.settings, {**decided, **steps}, sized)
+
+    def _name_classes(self, classes: NDArray[Any] | None) -> None:
+        """Keep what the nets' numbers of classes stand for, if they know any."""
+        self.__dict__.pop("classes_", None)
+        if classes is not None:
+            self.classes_ = classes
 
     def _train(self, config: Config, data: DataSet, out: str | Path | None, *, resume: bool) -> Self:
         """Train in a new folder, which takes the place of the one before once all went well."""
@@ -283,7 +301,7 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
             if resume:
                 _copy(self.run_, folder)
                 _note_data(run, data, made)
-            outcome = train(config, data, run, resume=resume)
+            outcome = (semi_supervised.train if config.semi else train)(config, data, run, resume=resume)
             if outcome.state == "diverged":
                 fix = f'set "train.learning_rate" below {config.train.learning_rate:g}'
                 raise InputError(f"a loss or weight diverged at step {outcome.step}, allowed: finite ones; {fix}")
@@ -291,7 +309,9 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
                 what = f"{outcome.verdict.name}: {outcome.verdict.evidence}; {outcome.verdict.advice}"
                 warnings.warn(what, ConvergenceWarning, stacklevel=3)
             points = data.scaling.undo(data.validation.x[:_POINTS])
-            self._adopt(run, points.reshape(len(points), -1))
+            points = points.reshape(len(points), math.prod(data.shape))
+            points = points[np.isfinite(points).all(1)]
+            self._adopt(run, points if len(points) else None)
             if out is not None:
                 self._describe(folder, choose=True)
         except BaseException:
@@ -317,9 +337,7 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
 
     def _draw(self, count: int, name: str, seed: int) -> FloatArray:
         """Draw samples in the nets' layout, pixels in [0, 1]."""
-        if not isinstance(count, Integral) or count < 1:
-            raise InputError(f"{name} is {count!r}, allowed: a whole number, 1 or more; set {name}")
-        return load_sampler(Run(self.run_)).draw(int(count), seed)
+        return load_sampler(Run(self.run_)).draw(whole(count, name), seed)
 
     def _describe(self, folder: Path, *, choose: bool) -> None:
         """Write estimator.json, with no bandwidth where none was asked for or none is best."""
@@ -330,28 +348,19 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
         if not isinstance(self.random_state, Integral | None):
             parameters["random_state"] = Run(folder).config().seed
         content = {"format": 1, "parameters": parameters, "form": to_json(self._form), "bandwidth": width}
-        content["feature_names"] = getattr(self, "feature_names_in_", None)
+        content |= {
+            "feature_names": getattr(self, "feature_names_in_", None),
+            "classes": getattr(self, "classes_", None),
+        }
         with reporting(f"cannot write {folder / _FILE}"):
-            write_json(folder / _FILE, _plain(content))
+            write_json(folder / _FILE, plain(content))
 
 
-def _override(config: Config, settings: Mapping[str, Any]) -> Config:
-    """Put settings by dotted name on a configuration; raises InputError for values that are not allowed."""
-    content = to_json(config)
-    for name, value in settings.items():
-        *path, last = name.split(".")
-        part = content
-        for step in path:
-            part = part[int(step)] if step.isdigit() else part[step]
-        part[last] = _plain(value)
-    return check(from_json(Config, content))
-
-
-def _cut(x: NDArray[Any], white: float | None, share: float) -> Raw:
-    """Cut X in a fixed shuffled order, as arrays from files are, into a training and a validation part."""
-    order, held_out = shuffled(len(x)), max(1, round(share * len(x)))
-    train, validation = Part(x[order[held_out:]]), Part(x[order[:held_out]])
-    return Raw(train, validation, Part(x[:0]), white, "unit" if x.ndim == 4 else "standard", _NAME)
+def _sized(config: Config, data: DataSet) -> Config:
+    """Size nets from the data, as `advnets train ARRAY` does."""
+    sized = recipes.auto(config, data.shape, len(data.train.x), unit=data.scaling.kind == "unit")
+    masked = config.condition is not None and config.condition.kind == "masks"
+    return recipes.completion(sized, data.shape) if masked else sized
 
 
 def _note_data(run: Run, data: DataSet, step: int) -> None:
@@ -368,15 +377,3 @@ def _note_data(run: Run, data: DataSet, step: int) -> None:
 def _copy(source: Path, target: Path) -> None:
     with reporting(f"cannot copy {source} to {target}"):
         shutil.copytree(source, target, ignore=shutil.ignore_patterns(".lock", _FILE), dirs_exist_ok=True)
-
-
-def _plain(value: Any) -> Any:
-    """Turn numpy's numbers and arrays, tuples and the like into what JSON has."""
-    return json.loads(json.dumps(value, default=lambda item: item.tolist() if hasattr(item, "tolist") else str(item)))
-
-
-def _seed(random_state: int | np.random.RandomState | None) -> int:
-    """Return a whole number itself, or draw one as scikit-learn does."""
-    if isinstance(random_state, Integral):
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))

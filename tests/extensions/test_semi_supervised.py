@@ -171,6 +171,25 @@ def test_more_labels_contain_fewer(digits):
     assert few < many
 
 
+def test_without_a_count_all_labels_that_are_there_are_used_however_uneven(digits):
+    given = np.where(np.arange(len(digits.train.x)) < 90, digits.train.labels, -1)
+    few = dataclasses.replace(digits, train=Split(digits.train.x, given))
+    rows = labels.draw(few, None, 10, seed=0)
+    assert np.array_equal(np.sort(rows), np.arange(90))
+    assert len({*np.bincount(given[rows]).tolist()}) > 1, "uneven"
+    game = game_of(tiny(labels=None, batch_size=90), few)
+    for x, y in zip(game.labelled.x, game.labelled.y, strict=True):
+        assert any(torch.equal(x, torch.from_numpy(digits.train.x[row])) and y == given[row] for row in range(90))
+
+
+@pytest.mark.parametrize("absent", [4, 9])
+def test_without_a_count_every_class_needs_a_label(digits, absent):
+    held = np.where(digits.train.labels == absent, -1, digits.train.labels)
+    without = dataclasses.replace(digits, train=Split(digits.train.x, held))
+    with pytest.raises(InputError, match=f"class {absent} of digits has no labelled training example, allowed: one of"):
+        labels.draw(dataclasses.replace(without, validation=without.train, test=without.train), None, 10, seed=0)
+
+
 def test_labels_that_are_not_there_are_refused(digits):
     with pytest.raises(InputError, match=r"--semi\.classes is 9 and digits has 10 classes"):
         labels.draw(digits, 30, 9, seed=0)

@@ -66,8 +66,8 @@ def run(tokens: list[str]) -> int:
         )
     if config.semi and arguments.labels is not None:
         raise InputError(
-            f"--labels is {arguments.labels} and {target.path} has learned from {config.semi.labels}, allowed with "
-            "runs of adversarial nets; leave it out"
+            f"--labels is {arguments.labels} and {target.path} has learned from {config.semi.labels or 'all'}, allowed "
+            "with runs of adversarial nets; leave it out"
         )
     in_range("--seed", arguments.seed, 0, 2**63 - 1)
 

@@ -16,7 +16,7 @@ from advnets.errors import InputError
 from advnets.runs import Run
 
 if TYPE_CHECKING:
-    from advnets.cli.completing import Wanted
+    from advnets.extensions.completing import Wanted
     from advnets.sampling import Sampler
 
 _KINDS = (".png", ".npz", ".npy")

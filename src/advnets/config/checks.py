@@ -103,7 +103,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "gsn.corruption": (lambda v: 0 <= v <= 1, "0 to 1"),
     "gsn.hidden_noise": (lambda v: v >= 0, "0 or more"),
     "vae.latent": (lambda v: v >= 1, "1 or more"),
-    "semi.labels": (lambda v: v >= 1, "1 or more"),
+    "semi.labels": (lambda v: v is None or v >= 1, "1 or more, or None for all"),
     "semi.classes": (lambda v: v >= 2, "2 or more"),
     "semi.hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
     "semi.generator_hidden": (lambda v: len(v) > 0 and min(v) >= 1, "one or more layers of 1 or more units"),
@@ -160,7 +160,7 @@ def _check_rival(config: Config) -> None:
 def _check_semi(config: Config) -> None:
     """Refuse fewer labels than classes, and a single example as a minibatch, which has no spread to normalise."""
     semi = config.semi
-    if semi is not None and semi.labels < semi.classes:
+    if semi is not None and semi.labels is not None and semi.labels < semi.classes:
         raise InputError(
             f"--semi.labels is {semi.labels}, allowed: one of each class at least, {semi.classes}; set --semi.labels"
         )

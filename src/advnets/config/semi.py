@@ -7,8 +7,9 @@ from dataclasses import dataclass
 class SemiConfig:
     """A discriminator of K + 1 classes, and a generator that matches its features (Salimans et al. 2016)."""
 
-    labels: int = 100
-    """Labelled training examples, as many of each class, drawn by the run's seed; all others are used unlabelled."""
+    labels: int | None = 100
+    """Labelled training examples, as many of each class, drawn by the run's seed, and all others used unlabelled; None
+    takes every label that the data have."""
     classes: int = 10
     """Classes of the data, K."""
     hidden: tuple[int, ...] = (1000, 500, 250, 250, 250)

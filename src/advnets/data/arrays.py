@@ -41,7 +41,7 @@ def read(config: DataConfig, path: Path) -> Raw:
             "rescale the array"
         )
     numbers, names = number_labels(labels, len(x))
-    parts = cut_share(x, numbers, config.held_out, str(path), _vectors(beside, len(x)))
+    parts = cut_share(x, numbers, config.held_out, str(path), number_vectors(beside, len(x)))
     return Raw(*parts, white, kind, str(path), names)
 
 
@@ -104,7 +104,7 @@ def number_labels(labels: Array | None, n: int) -> tuple[NDArray[np.int64] | Non
     return np.where(missing, -1, numbers), names
 
 
-def _vectors(beside: Array | None, n: int) -> NDArray[np.float32] | None:
+def number_vectors(beside: Array | None, n: int) -> NDArray[np.float32] | None:
     """Return the numbers beside each example as (n, k); None, as for labels, where they are no such numbers."""
     if beside is None or beside.dtype.kind not in "buif" or beside.ndim not in (1, 2) or len(beside) != n:
         return None

@@ -9,13 +9,16 @@ from advnets.errors import InputError
 from advnets.seeds import stream
 
 
-def draw(data: DataSet, count: int, classes: int, seed: int) -> NDArray[np.int64]:
+def draw(data: DataSet, count: int | None, classes: int, seed: int) -> NDArray[np.int64]:
     """Return the rows (count,) of the training part whose labels are used, as many of each class, in mixed order.
 
-    Where `count` is no multiple of `classes`, the rest goes to classes that the seed chooses, one each.
+    Where `count` is no multiple of `classes`, the rest goes to classes that the seed chooses, one each; None takes all
+    rows that have a label, in their order.
     Raises InputError for data without labels or with other classes, and for more labels of a class than there are.
     """
     labels = _of_classes(data, classes)
+    if count is None:
+        return _all(data, labels, classes)
     if not classes <= count <= len(labels):
         raise InputError(
             f"labels is {count}, allowed for {data.name}: {classes}, one of each class, to {len(labels)}; "
@@ -29,10 +32,9 @@ def draw(data: DataSet, count: int, classes: int, seed: int) -> NDArray[np.int64
         wanted = count // classes + (one in extra)
         found = order[labels[order] == one][:wanted]
         if len(found) < wanted:
-            name = data.class_names[one] if one < len(data.class_names) else one
             raise InputError(
-                f"class {name} of {data.name} has {len(found)} labelled training examples and {wanted} are asked for, "
-                "allowed: as many of each class; set --semi.labels or --labels lower"
+                f"class {_name(data, one)} of {data.name} has {len(found)} labelled training examples and {wanted} are "
+                "asked for, allowed: as many of each class; set --semi.labels or --labels lower"
             )
         rows.append(found)
     mixed: NDArray[np.int64] = np.concatenate(rows)[torch.randperm(count, generator=random).numpy()]
@@ -50,9 +52,23 @@ def class_count(data: DataSet) -> int:
     return 1 + max(int(part.labels.max()) for part in parts if part.labels is not None and len(part.labels))
 
 
+def _all(data: DataSet, labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    rows = np.flatnonzero(labels >= 0)
+    if absent := sorted({*range(classes)} - {*labels[rows].tolist()}):
+        raise InputError(
+            f"class {_name(data, absent[0])} of {data.name} has no labelled training example, allowed: one of each "
+            "class at least; label one"
+        )
+    return rows
+
+
+def _name(data: DataSet, one: int) -> str:
+    return data.class_names[one] if one < len(data.class_names) else str(one)
+
+
 def _of_classes(data: DataSet, classes: int) -> NDArray[np.int64]:
     there = class_count(data)
-    if there != classes:
+    if there != classes and not there < classes == len(data.class_names):  # the last ones may have no label here
         raise InputError(
             f"--semi.classes is {classes} and {data.name} has {there} classes, allowed: as many as there are; "
             f"set --semi.classes {there}"
