@@ -16,7 +16,7 @@ from advnets.runs import write_json
 
 from .conftest import Command, contents
 
-VALUES = {"budget": "quick", "seeds": "7", "faces": "none.mat", "models": "rivals"}
+VALUES = {"budget": "quick", "seeds": "7", "faces": "none.mat", "models": "rivals", "part": "efficiency"}
 
 
 @pytest.fixture

@@ -38,14 +38,16 @@ ARTEFACTS: Mapping[str, str] = MappingProxyType(
         "helvetica": "G trained too much for its D: many z become one x",
         "table1": "likelihoods on MNIST, and on TFD where your file is, of adversarial nets and of their rivals",
         "table2": "what every family finds hard on MNIST: the paper's words beside measurements",
+        "section7": "its five extensions: conditional, inference, all conditionals, few labels, efficiency",
     }
 )
 TAKERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "budget": ("figure2", "figure3", "helvetica", "table1", "table2"),
-        "seeds": ("figure1", "table1"),
+        "budget": ("figure2", "figure3", "helvetica", "table1", "table2", "section7"),
+        "seeds": ("figure1", "table1", "section7"),
         "faces": ("table1",),
         "models": ("table1",),
+        "part": ("section7",),
     }
 )
 """Options that only some artefacts have."""
@@ -68,13 +70,15 @@ class Arguments:
     budget: Literal["quick", "full"] = "quick"
     """quick: minutes on two cores; full: as long as the paper's experiment takes. Not for theory and figure1."""
     seeds: int | None = None
-    """figure1, table1: how many seeds, beside those that D wins; by default as many as the budget has."""
+    """figure1, table1, section7: how many seeds, beside those that D wins; by default as many as the budget has."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("reproduced")
     """Folder for what is made, runs included; what is there already is gone on with."""
     faces: Annotated[Path | None, tyro.conf.arg(metavar="FILE.mat")] = None
     """table1: faces in the layout of TFD_48x48.mat, scored in a column of their own that is not TFD's."""
     models: Literal["all", "adversarial", "rivals"] = "all"
     """table1: which of its models; adversarial nets take hours under --budget full, and so do the rivals."""
+    part: Literal["all", "conditional", "inference", "completion", "few_labels", "efficiency"] = "all"
+    """section7: which of the five."""
     offline: bool = False
     """Never fetch data."""
     json: bool = False
@@ -131,6 +135,7 @@ def _reproduce(arguments: Arguments) -> "Artefact":
             arguments.seeds,
             arguments.faces,
             arguments.models,
+            arguments.part,
             load=functools.partial(load, offline=arguments.offline, report=_say),
             train=train,
             say=_say,

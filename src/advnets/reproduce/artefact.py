@@ -14,6 +14,7 @@ Budget = Literal["quick", "full"]
 """quick: minutes on two cores; full: as long as the paper's experiment takes."""
 
 Models = Literal["all", "adversarial", "rivals"]
+Part = Literal["all", "conditional", "inference", "completion", "few_labels", "efficiency"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Plan:
     """A file of faces in the layout of TFD, to stand in for it under a name of its own."""
     models: Models = "all"
     """Which models of a table."""
+    part: Part = "all"
+    """Which extension of section 7."""
     load: Callable[[DataConfig], DataSet] = load
     """Reads a data set."""
     train: Callable[..., Outcome] = train

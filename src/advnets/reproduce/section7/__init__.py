@@ -1,0 +1,46 @@
+"""Section 7 of the paper: its five extensions, each trained and measured, ours beside the published."""
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from advnets.reproduce.artefact import Artefact, Plan
+from advnets.reproduce.section7 import completion, conditional, efficiency, few_labels, inference
+
+PARTS: Mapping[str, tuple[str, Callable[[Plan], Artefact]]] = MappingProxyType(
+    {
+        "conditional": ("p(x given c): c is an input of both G and D", conditional.reproduce),
+        "inference": ("learned approximate inference: a net predicts z from x", inference.reproduce),
+        "completion": ("all conditionals p(x_S given the rest), by models that share parameters", completion.reproduce),
+        "few_labels": ("features of D, or of the inference net, where labels are few", few_labels.reproduce),
+        "efficiency": ("better coordination of G and D, better laws of z", efficiency.reproduce),
+    }
+)
+"""The paper's words in short, in its order, and what reproduces them."""
+
+
+def reproduce(plan: Plan) -> Artefact:
+    """Reproduce every extension, or the one that the plan names: a table of what holds, then one for each."""
+    made = {name: part(plan) for name, (_, part) in PARTS.items() if plan.part in ("all", name)}
+    summary: dict[str, Any] = {"budget": plan.budget, **{name: one.summary for name, one in made.items()}}
+    return Artefact(
+        [*_overview(made)],
+        summary,
+        [file for one in made.values() for file in one.files],
+        holds=all(one.holds for one in made.values()),
+        notes=[f"{name}: {note}" for name, one in made.items() for note in one.notes],
+        further=[one.rows for one in made.values()],
+    )
+
+
+def _overview(made: Mapping[str, Artefact]) -> Iterator[tuple[str, ...]]:
+    yield ("section 7", "the paper's words", "wanted", "found", "")
+    for name, one in made.items():
+        for claim in one.summary["claims"]:
+            yield (
+                name,
+                PARTS[name][0],
+                claim["wanted"],
+                claim["found"],
+                "holds" if claim["holds"] else "does not hold",
+            )

@@ -1,0 +1,112 @@
+"""Section 7, its third extension: one generator of p(x_S given the rest), S any part of an example."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from advnets import pictures, recipes
+from advnets.data import DataSet
+from advnets.evaluation.completion import completions, mean_fill, nearest_fill
+from advnets.evaluation.features import feature_net
+from advnets.extensions.completing import Mask
+from advnets.reproduce import drawing
+from advnets.reproduce.artefact import Artefact, Budget, Plan
+from advnets.reproduce.curves import remembered
+from advnets.reproduce.runs import lasting, trained
+from advnets.reproduce.section7.claims import Claim, all_hold, claim
+from advnets.sampling import Sampler, load_sampler
+
+RUNS: Mapping[Budget, tuple[str, int]] = MappingProxyType(
+    {"quick": ("digits-completion", 10_000), "full": ("mnist-completion", 25_000)}
+)
+MASKS = ("random:.5", "left", "bottom", "random:.05")
+_TEST, _EACH = 1_000, 10  # images, completions of each
+_ROWS, _SHOWN = 8, 8
+
+Found = dict[str, Any]
+
+
+def reproduce(plan: Plan) -> Artefact:
+    """Train one generator for all masks, and measure completions beside those of simple rivals."""
+    recipe, steps = RUNS[plan.budget]
+    config = lasting(recipes.get(recipe), steps)
+    data = plan.load(config.data)
+    run = trained(plan, config, data)
+    sampler = load_sampler(run)
+    found = {
+        mask: remembered(run, f"mask {mask}, step {sampler.step}", partial(_measured, plan, sampler, data, mask))
+        for mask in MASKS
+    }
+    claims = [*_claims(found)]
+    summary = {"recipe": recipe, "step": sampler.step, "run": run.path.name, "masks": found, "claims": claims}
+    files = drawing.save(_picture(sampler, data, recipe), plan.folder / "section7-completion.png")
+    return Artefact([*_table(summary)], summary, files, holds=all_hold(claims))
+
+
+def _measured(plan: Plan, sampler: Sampler, data: DataSet, mask: str) -> Found:
+    x, labels = data.test.x[:_TEST], None if data.test.labels is None else data.test.labels[:_TEST]
+    known = Mask(mask).of(x, 1.0, 0).known
+    net = feature_net(data, report=plan.progress("the classifier that judges"))
+    fills = {"advnets": sampler.complete, "nearest": nearest_fill(data.train.x), "mean": mean_fill(data.train.x)}
+    plan.say(f"completing {len(x):,} test images, {mask} hidden")
+    return {
+        name: asdict(completions(fill, x, known, each=_EACH, labels=labels, net=net)) for name, fill in fills.items()
+    }
+
+
+def _claims(found: Mapping[str, Found]) -> Iterator[Claim]:
+    scattered = {name: one["psnr"] for name, one in found["random:.5"].items()}
+    rival = max(scattered["mean"], scattered["nearest"])
+    yield claim(
+        f"half of the pixels hidden: better PSNR than the mean and the nearest image ({rival:.1f} dB)",
+        f"{scattered['advnets']:.1f} dB",
+        holds=scattered["advnets"] > rival,
+    )
+    for mask in ("left", "bottom"):
+        kept = {name: one["agreement"] for name, one in found[mask].items()}
+        yield claim(
+            f"{mask} half hidden: class kept more often than by the nearest images ({kept['nearest']:.2f})",
+            f"{kept['advnets']:.2f}",
+            holds=kept["advnets"] > kept["nearest"],
+        )
+    open_, shut = (found[mask]["advnets"]["diversity"] for mask in ("left", "random:.05"))
+    yield claim(
+        "completions differ more where more is open (a half, a twentieth hidden)",
+        f"sd {open_:.3f}, {shut:.3f}",
+        holds=open_ > shut,
+    )
+
+
+def _picture(sampler: Sampler, data: DataSet, name: str) -> Figure:
+    """Show test images, what is known of them with a half hidden, and completions."""
+    x = data.test.x[:_ROWS]
+    known = Mask("half").of(x, 1.0, 0).known
+    made = sampler.complete(x, known, _SHOWN, 0)
+    rows = np.concatenate([x[:, None], pictures.masked(x, known)[:, None], made.swapaxes(0, 1)], 1)
+    figure = Figure(figsize=(5.8, 5.2), layout="constrained")
+    drawing.panel(
+        figure.subplots(),
+        rows.reshape(-1, *x.shape[1:]).astype(np.float32),
+        _SHOWN + 2,
+        drawing.caption(sampler, name),
+        stretch=False,
+    )
+    figure.supxlabel("A test image, not picked, what is known of it, completions.", fontsize=9)
+    return figure
+
+
+def _table(found: Found) -> Iterator[tuple[str, ...]]:
+    yield (
+        *(f"{found['recipe']}, {found['step']:,} steps: hidden", "filled by", "PSNR, one", "PSNR, mean of ten"),
+        *("class kept", "sd of a hidden pixel"),
+    )
+    for mask, fills in found["masks"].items():
+        for name, one in fills.items():
+            kept = "" if one["agreement"] is None else f"{one['agreement']:.3f}"
+            spread = "" if one["each"] == 1 else f"{one['diversity']:.3f}"
+            yield (mask, name, f"{one['psnr']:.1f}", f"{one['psnr_mean']:.1f}", kept, spread)
