@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from advnets.reproduce import rivals as rival_rows
+from advnets.reproduce import section7 as extensions
 from advnets.reproduce import table1 as adversarial
 from advnets.reproduce import table2 as families
+from advnets.reproduce.section7 import efficiency as coordination
 
 ROOT = Path(__file__).parents[1]
 QUALITIES = ("precision", "recall", "density", "coverage")
@@ -69,6 +71,14 @@ def inference() -> Iterator[list[str]]:
     published = {"BiGAN": "97.39", "latent regressor": "97.44", "autoencoder": "97.58"}
     for words, share in published.items():
         yield [f"MNIST, Donahue et al. 2017: {words}", "", "", "", "", "", f"{share} %", ""]
+
+
+def section7(budget: str) -> Iterator[list[str]]:
+    yield from ([*row] for row in extensions.claims(read(f"section7-{budget}.json")))
+
+
+def efficiency() -> Iterator[list[str]]:
+    yield from ([*row] for row in coordination.table(read("section7-quick.json")["efficiency"]))
 
 
 def theory() -> Iterator[list[str]]:
@@ -236,6 +246,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "completion": completion,
     "completion-tables": completion_tables,
     "doctor": doctor,
+    "efficiency": efficiency,
     "epochs": epochs,
     "figure1": figure1,
     "fuzz": fuzz,
@@ -246,6 +257,8 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "nats": nats,
     "quality": quality,
     "rivals": rivals,
+    "section7-quick": lambda: section7("quick"),
+    "section7-full": lambda: section7("full"),
     "table1": table1,
     "table2": table2,
     "theory": theory,
@@ -263,6 +276,7 @@ NOTES: dict[str, Callable[[], Iterator[str]]] = {
     "table1": lambda: adversarial.notes(read("table1.json")),
     "rivals": lambda: rival_rows.notes(read("rivals.json")["references"]),
     "table2": lambda: families.notes(read("table2.json")["small_machines"]),
+    "efficiency": lambda: coordination.notes(read("section7-quick.json")["efficiency"]),
 }
 """What belongs under a table, a paragraph each."""
 

@@ -24,7 +24,7 @@ def reproduce(plan: Plan) -> Artefact:
     made = {name: part(plan) for name, (_, part) in PARTS.items() if plan.part in ("all", name)}
     summary: dict[str, Any] = {"budget": plan.budget, **{name: one.summary for name, one in made.items()}}
     return Artefact(
-        [*_overview(made)],
+        [*claims(summary)],
         summary,
         [file for one in made.values() for file in one.files],
         holds=all(one.holds for one in made.values()),
@@ -33,14 +33,9 @@ def reproduce(plan: Plan) -> Artefact:
     )
 
 
-def _overview(made: Mapping[str, Artefact]) -> Iterator[tuple[str, ...]]:
+def claims(summary: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Print what every extension in a summary has to show, and whether it does."""
     yield ("section 7", "the paper's words", "wanted", "found", "")
-    for name, one in made.items():
-        for claim in one.summary["claims"]:
-            yield (
-                name,
-                PARTS[name][0],
-                claim["wanted"],
-                claim["found"],
-                "holds" if claim["holds"] else "does not hold",
-            )
+    for name, (words, _) in PARTS.items():
+        for one in summary[name]["claims"] if name in summary else ():
+            yield (name, words, one["wanted"], one["found"], "holds" if one["holds"] else "does not hold")
