@@ -1,5 +1,6 @@
 """Settings for all tests: one thread per process, shape annotations executed, data from ADVNETS_DATA."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -13,6 +14,11 @@ import pytest
 import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+# What the hook below executes, it compiles anew, with all that is imported meanwhile and for the first time: the large
+# libraries are imported before it, from their compiled files.
+for _library in ("beartype.claw", "lightning_fabric", "sklearn.neighbors", "torchmetrics", "matplotlib.figure"):
+    importlib.import_module(_library)
 
 # Executes the shape annotations of these packages; has to happen before any of them is imported.
 _EVALUATION = ["ais", "distances", "features", "hamiltonian", "kernels", "neighbours", "observation"]
