@@ -1,4 +1,7 @@
-"""Processes that tests start, forked from one that has imported what they run: to import it anew takes seconds each."""
+"""Processes that tests start, forked from one that has imported the large libraries, which takes seconds each time.
+
+They import advnets themselves, as a new process does.
+"""
 
 import multiprocessing
 import os
@@ -9,7 +12,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["advnets.cli.main", "advnets.cli.train", "advnets.cli.encode", "advnets.training"])
+LIBRARIES = ["lightning_fabric", "torchmetrics", "sklearn.neighbors", "sklearn.datasets", "matplotlib.figure"]
+_SERVER.set_forkserver_preload([*LIBRARIES, "safetensors.torch", "tyro", "rich.progress"])
 
 
 def started(function: Callable[..., object], *arguments: object) -> BaseProcess:
@@ -57,3 +61,30 @@ def digits(folder: Path, mode: str, told: Path) -> None:
     config = dataclasses.replace(config, train=settings, **nets)
     run = Run(folder)
     told.write_text(train(config, load(config.data), run, resume=run.exists()).state)
+
+
+def page_faults(keep: bool, told: Path) -> None:
+    """Write how many pages ten steps of a large layer took from the system, when memory is kept or is not."""
+    import resource
+
+    import torch
+    from torch import nn
+
+    from advnets.training.processor import keep_memory
+
+    torch.set_num_threads(1)
+    net = nn.Linear(3000, 3000)
+    if keep:
+        assert keep_memory(net)
+    x, faults = torch.randn(4, 3000), []
+    for _ in range(30):
+        net(x).sum().backward()
+        net.zero_grad()
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    told.write_text(str(faults[-1] - faults[-11]))
+
+
+def python(code: str, folder: Path) -> None:
+    """Run code in a folder."""
+    os.chdir(folder)
+    exec(code, {"__name__": "__main__"})
