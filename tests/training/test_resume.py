@@ -8,7 +8,6 @@ import shutil
 import signal
 import time
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
 import pytest
 import torch
@@ -172,7 +171,7 @@ def test_killed_at_random_moments_and_resumed_equals_straight_through(tmp_path, 
     killed = 0
     for _ in range(2):
         process = training("parts")
-        wait_for_progress(tmp_path / "parts", process, moments.randrange(20, 500))
+        wait_for_progress(Run(tmp_path / "parts"), process, moments.randrange(250))
         process.kill()
         process.join()
         killed += process.exitcode == -signal.SIGKILL
@@ -181,14 +180,10 @@ def test_killed_at_random_moments_and_resumed_equals_straight_through(tmp_path, 
     assert bits(Run(tmp_path / "whole")) == bits(Run(tmp_path / "parts"))
 
 
-def wait_for_progress(folder: Path, process: BaseProcess, milliseconds: int) -> None:
-    """Wait until the process has begun to train, then some more."""
-    deadline = time.monotonic() + 60
-    before = (folder / "log.jsonl").stat().st_mtime_ns if (folder / "log.jsonl").exists() else 0
-    while process.is_alive() and time.monotonic() < deadline:
-        log = folder / "log.jsonl"
-        if log.exists() and log.stat().st_mtime_ns != before:
-            break
+def wait_for_progress(run: Run, process: BaseProcess, milliseconds: int) -> None:
+    """Wait until the process has written a checkpoint, then some more."""
+    deadline, before = time.monotonic() + 60, run.checkpoint_steps()
+    while process.is_alive() and time.monotonic() < deadline and run.checkpoint_steps() == before:
         time.sleep(0.005)
     time.sleep(milliseconds / 1000)
 
