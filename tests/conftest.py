@@ -1,6 +1,9 @@
 """Settings for all tests: one thread per process, shape annotations executed, data from ADVNETS_DATA."""
 
+import gc
+import importlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # One thread, in workers of xdist and without them: two workers on two cores do not fight, and sums are taken in the
@@ -9,17 +12,24 @@ for _variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_variable] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 
+import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
-from jaxtyping import install_import_hook
+
+from processes import LIBRARIES
+
+# What the hook below executes, it compiles anew, with all that is imported meanwhile and for the first time: the large
+# libraries are imported before it, from their compiled files.
+for _library in ("beartype.claw", *LIBRARIES):
+    importlib.import_module(_library)
 
 # Executes the shape annotations of these packages; has to happen before any of them is imported.
 _EVALUATION = ["ais", "distances", "features", "hamiltonian", "kernels", "neighbours", "observation"]
 # Not parzen, whose Self stops the hook.
 _ANNOTATED = ["nets", "rivals", "objectives", "noise", "training", "extensions"]
 _ANNOTATED += [f"evaluation.{name}" for name in _EVALUATION]
-install_import_hook([f"advnets.{name}" for name in _ANNOTATED], "beartype.beartype")
+jaxtyping.install_import_hook([f"advnets.{name}" for name in _ANNOTATED], "beartype.beartype")
 
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
@@ -29,12 +39,26 @@ settings.register_profile("advnets", deadline=None, derandomize="CI" in os.envir
 settings.load_profile("advnets")
 
 
+def pytest_collection_finish() -> None:
+    """Look at what was imported, a million objects, for garbage no more."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache that all tests of a process share, and that is not the user's."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["XDG_CACHE_HOME"] = str(folder)
     return folder
+
+
+@pytest.fixture
+def without_annotations() -> Iterator[None]:
+    """For hundreds of steps that show something else: to check shapes at each takes up to half of the time."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -371,7 +371,7 @@ def test_other_data_need_not_tell_their_units_once_they_are_known():
     assert len(model.score_samples(between)) == 40
 
 
-def test_training_on_other_data_teaches_them():
+def test_training_on_other_data_teaches_them(without_annotations):
     zeros, ones = np.full((50, 2), -1.0), np.full((50, 2), 1.0)
     x = np.concatenate([zeros, ones]) + np.random.default_rng(0).normal(0, 0.1, (100, 2))
     settings = {**ADAM, "train.mode": "paper", "generator.hidden": [32], "train.log_every": 100}

@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from advnets import recipes
 from advnets.cli import settings
 from advnets.cli.main import COMMANDS
+from processes import python, started
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -57,7 +56,9 @@ def test_the_python_example_runs(tmp_path):
         "    return dataclasses.replace(config, train=dataclasses.replace(config.train, steps=3))\n"
     )
     check = "\nassert images.shape == (100, 1, 8, 8) and 0 <= images.min() <= images.max() <= 1\n"
-    subprocess.run([sys.executable, "-c", setup + shorter + check], check=True, cwd=tmp_path)
+    process = started(python, setup + shorter + check, tmp_path)
+    process.join()
+    assert process.exitcode == 0
 
 
 def test_nothing_is_left_to_fill_in():

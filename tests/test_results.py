@@ -2,7 +2,7 @@
 
 import json
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -11,6 +11,19 @@ ROOT = Path(__file__).parents[1]
 
 def read(name):
     return json.loads((ROOT / "results" / name).read_text())
+
+
+def run(monkeypatch, capsys, script, *words):
+    """Run a script in this process, as from the root of the repository; return its exit status and what it said."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", [script, *words])
+    monkeypatch.syspath_prepend(str((ROOT / script).parent))
+    try:
+        runpy.run_path(script, run_name="__main__")
+        status = 0
+    except SystemExit as end:
+        status = end.code
+    return status or 0, "".join(capsys.readouterr())
 
 
 def test_the_reference_rows_in_the_docs_are_the_measured_ones():
@@ -57,9 +70,9 @@ def test_the_flags_in_the_docs_are_those_the_benchmark_raised():
     assert dict(flags[0])["held-out"] == dict(flags[1])["held-out"] == ""
 
 
-def test_tables_in_the_docs_are_made_from_the_results():
-    done = subprocess.run([sys.executable, "results/tables.py", "--check"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, f"{done.stdout}: run python results/tables.py"
+def test_tables_in_the_docs_are_made_from_the_results(monkeypatch, capsys):
+    status, said = run(monkeypatch, capsys, "results/tables.py", "--check")
+    assert status == 0, f"{said}: run python results/tables.py"
     made = re.findall(r"<!-- table ([\w-]+) -->\n\n\|", (ROOT / "docs" / "reproduce.md").read_text())
     assert made == ["theory", "figure1", "helvetica", "table1", "epochs", "laws", "best", "quality", "rivals", "table2"]
     assert re.findall(r"<!-- table ([\w-]+) -->\n\n\|", (ROOT / "README.md").read_text()) == ["nats"]
@@ -84,12 +97,12 @@ def test_ten_million_centres_were_streamed_and_agree():
     assert f"{found['peak_gib']:.2f} GiB".lstrip("0") in (ROOT / "docs" / "evaluation.md").read_text()
 
 
-def test_what_the_doctor_says_of_the_library_is_what_the_record_says():
+def test_what_the_doctor_says_of_the_library_is_what_the_record_says(monkeypatch, capsys):
     """So that no rule of advnets.doctor moves without its table; .ci/run does so with all seeds."""
-    command = [sys.executable, "benchmarks/doctor/confusion.py", "results/doctor-logs.json.xz", "--check"]
+    command = ["benchmarks/doctor/confusion.py", "results/doctor-logs.json.xz", "--check"]
     held_out = ["results/doctor.json", "--seeds", "50", "51", "52", "53"]
-    done = subprocess.run([*command, *held_out], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    status, said = run(monkeypatch, capsys, *command, *held_out)
+    assert status == 0, said
 
 
 def test_what_the_docs_say_of_verdicts_on_rivals_is_what_the_records_say():

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from advnets.data import load
 from advnets.extensions import codes
 from advnets.extensions.inference import load_inference
 from advnets.runs import Run
+from processes import command
 
 from .conftest import Command
 
@@ -130,16 +129,16 @@ def test_rivals_have_no_generator_to_undo_but_a_vae_its_own_encoder(advnets: Com
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_checkpoint_that_the_same_command_goes_on_from(trained: Path, number: int) -> None:
-    command = [sys.executable, "-m", "advnets", "encode", "run", "--hidden", "8", "--steps"]
-    process = subprocess.Popen(
-        [*command, "1000000"], cwd=trained.parent, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    words = ["encode", "run", "--hidden", "8", "--steps", "1000000"]
+    process = command(words, trained.parent, trained.parent / "out", trained.parent / "err")
     log = trained / "encoder-training" / "log.jsonl"
-    while not log.is_file() and process.poll() is None:
+    while not log.is_file() and process.is_alive():
         time.sleep(0.02)
+    assert process.pid is not None
     os.kill(process.pid, number)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 128 + number, err
+    process.join(timeout=60)
+    assert process.exitcode == 128 + number, (trained.parent / "err").read_text()
+    out = (trained.parent / "out").read_bytes()
     assert b"checkpoint written; the same command goes on" in out
     (step,) = Run(trained / "encoder-training").checkpoint_steps()
     assert step > 0

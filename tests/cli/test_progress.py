@@ -3,8 +3,8 @@
 import os
 import pty
 import re
-import subprocess
-import sys
+import select
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +12,7 @@ from advnets import doctor
 from advnets.cli.progress import _measures
 from advnets.doctor import Verdict
 from advnets.training.outcome import Progress
+from processes import command
 
 MEASURES = {"discriminator_loss": 0.5, "generator_loss": 1.25, "d_real": 0.831, "d_fake": 0.169}
 
@@ -27,22 +28,12 @@ def test_a_bar_of_80_columns_has_room_for_every_verdict():
 def test_the_bar_shows_steps_speed_and_measures_whole(tmp_path, columns, shown):
     """In a terminal of that many columns."""
     small = ["--generator.hidden", "16", "--discriminator.hidden", "8", "--train.log_every", "5"]
-    command = [
-        sys.executable,
-        "-m",
-        "advnets",
-        "train",
-        "digits",
-        "--steps",
-        "40",
-        "--out",
-        str(tmp_path / "run"),
-        *small,
-    ]
+    words = ["train", "digits", "--steps", "40", "--out", str(tmp_path / "run"), *small]
     terminal, inside = pty.openpty()
-    process = subprocess.Popen(
-        command, stderr=inside, stdout=subprocess.DEVNULL, env=os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
-    )
+    place = Path(os.ttyname(inside))
+    process = command(words, tmp_path, tmp_path / "out", place, COLUMNS=str(columns), TERM="xterm")
+    while process.is_alive() and not select.select([terminal], [], [], 0.02)[0]:
+        pass  # until it has opened the terminal and said something there
     os.close(inside)
     told = b""
     while True:
@@ -54,7 +45,8 @@ def test_the_bar_shows_steps_speed_and_measures_whole(tmp_path, columns, shown):
             break
         told += part
     os.close(terminal)
-    assert process.wait() == 0
+    process.join()
+    assert process.exitcode == 0
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.decode())
     last = [line for line in re.split(r"[\r\n]+", text) if "40/40" in line][-1]
     assert "steps/s" in last and shown in last and last.rstrip().endswith("left") and "…" not in last

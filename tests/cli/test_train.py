@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import advnets as advnets_package
 from advnets.runs import Run
+from processes import command
 
 from .conftest import SMALL, Command
 
@@ -170,16 +168,15 @@ def test_a_run_is_trained_by_one_process(advnets: Command, trained: Path) -> Non
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_stops_with_a_checkpoint(advnets: Command, tmp_path: Path, number: int, status: int) -> None:
-    line = [sys.executable, "-m", "advnets", "train", "--out", "run", "--steps", "100000", "--json", *SMALL.split()]
-    path = {"PYTHONPATH": str(Path(advnets_package.__file__).parents[1])}
-    process = subprocess.Popen(
-        line, cwd=tmp_path, env=os.environ | path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    while not Run(tmp_path / "run").checkpoint_steps() and process.poll() is None:
+    line = ["train", "--out", "run", "--steps", "100000", "--json", *SMALL.split()]
+    process = command(line, tmp_path, tmp_path / "out", tmp_path / "err")
+    while not Run(tmp_path / "run").checkpoint_steps() and process.is_alive():
         time.sleep(0.02)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=30)
-    assert process.returncode == status, err
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join(timeout=30)
+    out, err = (tmp_path / "out").read_text(), (tmp_path / "err").read_text()
+    assert process.exitcode == status, err
     run = Run(tmp_path / "run")
     step = run.status()["step"]
     assert run.status()["state"] == "interrupted" and run.checkpoint_steps()[-1] == step

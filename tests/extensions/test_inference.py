@@ -77,7 +77,7 @@ def test_of_a_linear_gaussian_generator_it_is_the_posterior_mean():
 
 
 @pytest.mark.parametrize("kind", ["uniform", "gaussian", "spherical"])
-def test_z_is_recovered_from_an_invertible_generator(kind):
+def test_z_is_recovered_from_an_invertible_generator(without_annotations, kind):
     inference = fitted(toy(3, 5, hidden=(20,)), NoiseConfig(kind, 3))
     recovery = codes.recovery(inference, count=2000)
     assert recovery.correlation > 0.95

@@ -17,11 +17,13 @@ from advnets.training import train
 from training import games
 from training.games import tiny
 
+pytestmark = pytest.mark.usefixtures("without_annotations")
+
 
 @pytest.mark.slow
 def test_gaussian_recipe_finds_mean_and_sd(tmp_path):
     config = recipes.get("gaussian")
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=3000))
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=1200))
     train(config, load(config.data), Run(tmp_path / "run"))
     x = load_sampler(Run(tmp_path / "run")).draw(20_000, seed=1)
     assert x.mean() == pytest.approx(3.0, rel=0.05)
@@ -43,7 +45,7 @@ def independent(real):
 @pytest.mark.slow
 def test_digits_become_as_various_as_the_data_and_near_to_them(tmp_path):
     config = recipes.get("digits")
-    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=2500, average_decay=0.99))
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=2000, average_decay=0.99))
     data = load(config.data)
     real = torch.from_numpy(data.train.x)
     train(config, data, Run(tmp_path / "run"))

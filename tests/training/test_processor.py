@@ -2,8 +2,6 @@
 
 import ctypes
 import dataclasses
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from advnets.runs import Run
 from advnets.training import loop, processor, train
 from advnets.training.processor import faithful, fast_products, keep_memory
 from advnets.training.step import released_step as step
+from processes import page_faults, started
 
 CPU = torch.device("cpu")
 needs_setting = pytest.mark.skipif(not faithful(), reason="here oneDNN is missing, or would multiply in bfloat16")
@@ -87,31 +86,14 @@ def test_steps_are_made_in_the_block_and_nothing_else_is(tmp_path, monkeypatch):
     assert Run(tmp_path / "run").read()["machine"]["products"] == "onednn"
 
 
-PAGES = """
-import resource, sys, torch
-from torch import nn
-from advnets.training.processor import fast_products, faithful, keep_memory
-from advnets.training.step import released_step as step
-
-torch.set_num_threads(1)
-net = nn.Linear(3000, 3000)
-if sys.argv[1] == "keep":
-    assert keep_memory(net)
-x, faults = torch.randn(4, 3000), []
-for step in range(30):
-    net(x).sum().backward()
-    net.zero_grad()
-    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(faults[-1] - faults[-11])
-"""
-
-
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
-def test_memory_of_large_layers_is_asked_of_the_system_once():
+def test_memory_of_large_layers_is_asked_of_the_system_once(tmp_path):
     pages = {}
     for way in ("keep", "leave"):
-        done = subprocess.run([sys.executable, "-c", PAGES, way], capture_output=True, text=True, check=True)
-        pages[way] = int(done.stdout)
+        process = started(page_faults, way == "keep", tmp_path / way)
+        process.join()
+        assert process.exitcode == 0
+        pages[way] = int((tmp_path / way).read_text())
     size = 3000 * 3000 * 4 // 4096
     assert pages["leave"] >= 10 * size, "each of ten steps took its gradient from the system anew"
     assert pages["keep"] <= 2 * size  # the heap may still grow now and then

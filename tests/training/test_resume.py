@@ -6,10 +6,8 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+from multiprocessing.process import BaseProcess
 
 import pytest
 import torch
@@ -18,6 +16,7 @@ from advnets.config import StackConfig
 from advnets.errors import InputError
 from advnets.runs import Run, write_json
 from advnets.training import differences, train
+from processes import digits, started
 from training.games import data, tiny
 
 MODES = ["paper", "released"]
@@ -157,56 +156,34 @@ def test_divergence_stops_the_run_and_keeps_the_last_finite_checkpoint(tmp_path)
         assert np.isfinite(load_sampler(run).draw(5)).all()
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-import dataclasses
-from advnets import recipes
-from advnets.config import DiscriminatorConfig, GeneratorConfig
-from advnets.data import load
-from advnets.runs import Run
-from advnets.training import train
-config = recipes.get("digits")
-schedule = dict(steps=400, checkpoint_every=40, sample_every=150, log_every=30)
-settings = dataclasses.replace(config.train, mode=sys.argv[2], **schedule)
-config = dataclasses.replace(config, train=settings, generator=GeneratorConfig(hidden=(64, 64)),
-                             discriminator=DiscriminatorConfig(hidden=(32, 32)))
-run = Run(Path(sys.argv[1]))
-print(train(config, load(config.data), run, resume=run.exists()).state, flush=True)
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_killed_at_random_moments_and_resumed_equals_straight_through(tmp_path, mode):
-    def command(name):
-        return [sys.executable, "-c", SCRIPT, str(tmp_path / name), mode]
+    def training(name):
+        return started(digits, tmp_path / name, mode, tmp_path / "told")
 
-    assert subprocess.run(command("whole"), capture_output=True, text=True, check=True).stdout == "finished\n"
+    def finished(process):
+        process.join()
+        assert process.exitcode == 0 and (tmp_path / "told").read_text() == "finished"
+
+    finished(training("whole"))
     moments = random.Random(os.getpid())
     killed = 0
     for _ in range(2):
-        process = subprocess.Popen(command("parts"), stdout=subprocess.PIPE)
-        wait_for_progress(tmp_path / "parts", process, moments.randrange(20, 500))
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-            killed += 1
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
-    subprocess.run(command("parts"), capture_output=True, check=True)
+        process = training("parts")
+        wait_for_progress(Run(tmp_path / "parts"), process, moments.randrange(250))
+        process.kill()
+        process.join()
+        killed += process.exitcode == -signal.SIGKILL
+    finished(training("parts"))
     assert killed, "at least one kill hit a living process"
     assert bits(Run(tmp_path / "whole")) == bits(Run(tmp_path / "parts"))
 
 
-def wait_for_progress(folder: Path, process: subprocess.Popen, milliseconds: int) -> None:
-    """Wait until the process has begun to train, then some more."""
-    deadline = time.monotonic() + 60
-    before = (folder / "log.jsonl").stat().st_mtime_ns if (folder / "log.jsonl").exists() else 0
-    while process.poll() is None and time.monotonic() < deadline:
-        log = folder / "log.jsonl"
-        if log.exists() and log.stat().st_mtime_ns != before:
-            break
+def wait_for_progress(run: Run, process: BaseProcess, milliseconds: int) -> None:
+    """Wait until the process has written a checkpoint, then some more."""
+    deadline, before = time.monotonic() + 60, run.checkpoint_steps()
+    while process.is_alive() and time.monotonic() < deadline and run.checkpoint_steps() == before:
         time.sleep(0.005)
     time.sleep(milliseconds / 1000)
 
