@@ -77,8 +77,8 @@ def section7(budget: str) -> Iterator[list[str]]:
     yield from ([*row] for row in extensions.claims(read(f"section7-{budget}.json")))
 
 
-def efficiency() -> Iterator[list[str]]:
-    yield from ([*row] for row in coordination.table(read("section7-quick.json")["efficiency"]))
+def efficiency(budget: str) -> Iterator[list[str]]:
+    yield from ([*row] for row in coordination.table(read(f"section7-{budget}.json")["efficiency"]))
 
 
 def theory() -> Iterator[list[str]]:
@@ -246,7 +246,8 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "completion": completion,
     "completion-tables": completion_tables,
     "doctor": doctor,
-    "efficiency": efficiency,
+    "efficiency": lambda: efficiency("quick"),
+    "efficiency-mnist": lambda: efficiency("full"),
     "epochs": epochs,
     "figure1": figure1,
     "fuzz": fuzz,
@@ -277,6 +278,7 @@ NOTES: dict[str, Callable[[], Iterator[str]]] = {
     "rivals": lambda: rival_rows.notes(read("rivals.json")["references"]),
     "table2": lambda: families.notes(read("table2.json")["small_machines"]),
     "efficiency": lambda: coordination.notes(read("section7-quick.json")["efficiency"]),
+    "efficiency-mnist": lambda: coordination.notes(read("section7-full.json")["efficiency"]),
 }
 """What belongs under a table, a paragraph each."""
 

@@ -51,7 +51,7 @@ class Study:
 
 
 STUDIES: Mapping[Budget, Study] = {
-    "quick": Study("digits", 4_000, 250, 5.0),
+    "quick": Study("digits", 4_000, 250, 2.0),
     "full": Study("mnist-best", 3_000, 250, 120.0),
 }
 

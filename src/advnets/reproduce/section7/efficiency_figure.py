@@ -31,7 +31,7 @@ def draw(summary: Found, file: Path) -> list[Path]:
         for colour, one in zip(_COLOURS, (one for one in others if one["factor"] == factor), strict=False):
             _line(axes, one, colour, one["words"])
         axes.set_title(factor, fontsize=10)
-        axes.legend(fontsize=7, frameon=False, loc="lower right")
+        axes.legend(fontsize=7, frameon=False, loc="upper left")
         axes.set_ylim(*_limits(summary))
     figure.supxlabel("steps", fontsize=9)
     figure.supylabel("validation likelihood (nats)", fontsize=9)
