@@ -54,6 +54,7 @@ def of_images(run, count, gsn):
     near = nearest_fill(data.train.x)
     fills = {
         "advnets": sampler.complete,
+        "advnets, their mean": lambda x, known, count, seed: sampler.complete(x, known, count, seed).mean(0)[None],
         "mean": mean_fill(data.train.x),
         "nearest": near,
         "nearest, the first": lambda x, known, count, seed: near(x, known, 1, seed),

@@ -210,7 +210,7 @@ def completion() -> Iterator[list[str]]:
         for mask, fills in runs[0]["masks"].items():
             for fill in fills:
                 rows = [run["masks"][mask][fill] for run in runs]
-                several = rows if fill == "advnets" else rows[:1]  # the others have no seed
+                several = rows if fill.startswith("advnets") else rows[:1]  # the others have no seed
                 digits = {"psnr": 1, "psnr_mean": 1, "agreement": 3, "diversity": 3}
                 numbers = [mean_and_sd([row[name] for row in several], places) for name, places in digits.items()]
                 if rows[0]["each"] == 1:

@@ -387,7 +387,7 @@ def completion(config: Config, shape: tuple[int, ...]) -> Config:
     condition = ConditionConfig("masks", centre="on")
     if len(shape) == 1:
         train = dataclasses.replace(config.train, discriminator_learning_rate=1e-3, decay_per_update=1.00023)
-        train = dataclasses.replace(train, learning_rate=3e-3, reconstruction_weight=300.0)
+        train = dataclasses.replace(train, learning_rate=3e-3, reconstruction_weight=1000.0)
         condition = ConditionConfig("masks", masks=MASKS_OF_VECTORS, linear="on", rounds=3)
     return dataclasses.replace(
         config,
