@@ -2,7 +2,8 @@
 
     ADVNETS_DATA=... python benchmarks/completion.py RUN [...] [--tables] [--gsn RUN] [--n 1000] [--json FILE]
 
-RUN are trained runs of images with masks (digits-completion, mnist-completion). Test images are completed 10 times
+RUN are trained runs of images with masks (digits-completion, mnist-completion), of one recipe or of several; those of
+one recipe are its seeds, and take the place of what FILE had of it. Test images are completed 10 times
 under each mask, and so are they by the mean training image, by the nearest training images over the known pixels
 and, with --gsn, by a chain with the known pixels held. --tables trains on tables of scikit-learn of which 20 %
 of all cells are made missing at random, and measures the error of these cells in standard deviations of the column,
@@ -50,7 +51,14 @@ def of_images(run, count, gsn):
     data = load(sampler.config.data)
     x, labels = data.test.x[:count], data.test.labels[:count]
     net = feature_net(data)
-    fills = {"advnets": sampler.complete, "mean": mean_fill(data.train.x), "nearest": nearest_fill(data.train.x)}
+    near = nearest_fill(data.train.x)
+    fills = {
+        "advnets": sampler.complete,
+        "advnets, their mean": lambda x, known, count, seed: sampler.complete(x, known, count, seed).mean(0)[None],
+        "mean": mean_fill(data.train.x),
+        "nearest": near,
+        "nearest, the first": lambda x, known, count, seed: near(x, known, 1, seed),
+    }
     if gsn is not None and gsn.shape() == data.shape:
         fills["gsn clamped"] = clamped_fill(load_sampler(gsn))
     found = {}
@@ -66,7 +74,8 @@ def of_images(run, count, gsn):
                 flush=True,
             )
     config = sampler.config
-    return {"recipe": config.recipe, "steps": sampler.step, "test_images": len(x), "each": EACH, "masks": found}
+    told = {"recipe": config.recipe, "seed": config.seed, "steps": sampler.step}
+    return {**told, "test_images": len(x), "each": EACH, "masks": found}
 
 
 def of_table(name, x, seed):
@@ -86,7 +95,7 @@ def of_table(name, x, seed):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "table.npy"
         np.save(file, gappy)
-        own = DataConfig(str(file), missing="hide")
+        own = DataConfig(str(file), missing="hide", held_out=0.02)  # the imputers learn from all rows
         data = load(own)
         config = recipes.auto(Config(data=own, seed=seed), data.shape, len(data.train.x), unit=False)
         run, began = Run(Path(folder) / "run"), time.perf_counter()
@@ -115,9 +124,10 @@ def main():
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     found = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
-    for path in arguments.runs:
-        one = of_images(Run(path), arguments.n, Run(arguments.gsn) if arguments.gsn else None)
-        found.setdefault("images", {})[one["recipe"]] = one
+    gsn = Run(arguments.gsn) if arguments.gsn else None
+    measured = [of_images(Run(path), arguments.n, gsn) for path in arguments.runs]
+    for recipe in {one["recipe"]: None for one in measured}:
+        found.setdefault("images", {})[recipe] = [one for one in measured if one["recipe"] == recipe]
     if arguments.tables:
         tables = {"wine": datasets.load_wine, "breast_cancer": datasets.load_breast_cancer}
         for name, read in tables.items():

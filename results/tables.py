@@ -7,6 +7,7 @@ A table stands between <!-- table NAME --> and <!-- end -->; nothing in between 
 
 import json
 import re
+import statistics
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -214,13 +215,24 @@ def fuzz() -> Iterator[list[str]]:
 def completion() -> Iterator[list[str]]:
     head = ["", "hidden", "filled by", "PSNR, one", "PSNR, mean of them", "class kept", "sd of a hidden pixel"]
     yield head
-    for recipe, one in read("completion.json")["images"].items():
-        for mask, fills in one["masks"].items():
-            for fill, row in fills.items():
-                numbers = [f"{row['psnr']:.1f}", f"{row['psnr_mean']:.1f}", f"{row['agreement']:.2f}"]
+    for recipe, runs in read("completion.json")["images"].items():
+        seeds = f", {len(runs)} seeds" if len(runs) > 1 else ""
+        for mask, fills in runs[0]["masks"].items():
+            for fill in fills:
+                rows = [run["masks"][mask][fill] for run in runs]
+                several = rows if fill.startswith("advnets") else rows[:1]  # the others have no seed
+                digits = {"psnr": 1, "psnr_mean": 1, "agreement": 3, "diversity": 3}
+                numbers = [mean_and_sd([row[name] for row in several], places) for name, places in digits.items()]
+                if rows[0]["each"] == 1:
+                    numbers[-1] = ""
                 what = mask.replace("random:", "share ")
-                varied = f"{row['diversity']:.3f}" if row["each"] > 1 else ""
-                yield [f"`{recipe}`, {one['steps']:,} steps", what, fill, *numbers, varied]
+                yield [f"`{recipe}`, {runs[0]['steps']:,} steps{seeds}", what, fill, *numbers]
+
+
+def mean_and_sd(values: list[float], places: int) -> str:
+    """Write the mean, and behind ± the standard deviation where there are several."""
+    sd = f" ± {statistics.stdev(values):.{places}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{places}f}{sd}"
 
 
 def completion_tables() -> Iterator[list[str]]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advnets import recipes
-from advnets.config import ADDED, Config, TrainConfig, check, flatten, from_json, to_json
+from advnets.config import ADDED, ConditionConfig, Config, TrainConfig, check, flatten, from_json, to_json
 from advnets.errors import InputError
 from advnets.parameters import parameter_counts
 
@@ -72,6 +72,9 @@ def test_out_of_range_names_the_field_the_value_and_the_range(name, value):
         ({"noise.low": 2.0, "noise.high": 1.0}, "--noise.low"),
         ({"train.non_saturating_weight": 0.0}, "at least one above 0"),
         ({"train.reconstruction_weight": 1.0}, "--condition.kind masks"),
+        ({"condition": ConditionConfig(centre="on")}, "--condition.kind masks"),
+        ({"condition": ConditionConfig(rounds=2)}, "--condition.kind masks"),
+        ({"condition": ConditionConfig("masks", linear="on")}, "--generator.output linear"),
         ({"generator.maps": (2, 3, 3)}, "--generator.hidden"),
         ({"generator.maps": (2, 3, 3), "generator.max_column_norm": 1.0}, "--generator.maps None"),
     ],

@@ -47,6 +47,7 @@ def _generator_parameters(config: Config, shape: tuple[int, ...], stage: int) ->
         own, given = condition.generator_units, condition.given
         count += sum((below + 1) * above for below, above in zip((latent, given), own, strict=False))
         latent = sum(own) or latent + given
+        count += 2 * math.prod(shape) ** 2 if condition.linear == "on" else 0
     if not generator.maps:
         return count + _dense([latent, *generator.hidden, math.prod(shape)])
     kernels = generator.maps[0] * shape[0] * generator.kernel**2

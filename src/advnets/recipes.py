@@ -57,12 +57,7 @@ _RING = Config(
 )
 _MNIST = Config("mnist", data=DataConfig("mnist"), train=TrainConfig(steps=25_000, average_decay=0.999))
 _COMPLETION_TRAIN = TrainConfig(
-    steps=10_000,
-    optimiser="adam",
-    learning_rate=1e-3,
-    decay_per_update=1.0,
-    average_decay=0.999,
-    reconstruction_weight=100.0,
+    optimiser="adam", learning_rate=1e-3, decay_per_update=1.0, average_decay=0.999, reconstruction_weight=100.0
 )
 _SEMI_TRAIN = TrainConfig(
     steps=73_000,
@@ -156,10 +151,17 @@ RECIPES: dict[str, Recipe] = {
             noise=NoiseConfig(dimension=64),
             generator=GeneratorConfig(hidden=(400, 400)),
             discriminator=DiscriminatorConfig(hidden=(128, 128), pieces=5, init_range=0.05),
-            train=_COMPLETION_TRAIN,
-            condition=ConditionConfig("masks", size=64),
+            train=dataclasses.replace(
+                _COMPLETION_TRAIN,
+                steps=8_000,
+                batch_size=200,
+                learning_rate=3e-3,
+                decay_per_update=1.00029,  # to a tenth in 8,000 steps
+                reconstruction_weight=200.0,
+            ),
+            condition=ConditionConfig("masks", size=64, centre="on"),
         ),
-        "the same on the 8x8 digits inside scikit-learn, two minutes (section 7)",
+        "the same on the 8x8 digits inside scikit-learn, four minutes (section 7)",
     ),
     "mnist-paper": Recipe(
         dataclasses.replace(_MNIST, recipe="mnist-paper", train=TrainConfig(steps=125_000)),
@@ -376,18 +378,21 @@ def auto(config: Config, shape: tuple[int, ...], examples: int, *, unit: bool) -
 
 
 def completion(config: Config, shape: tuple[int, ...]) -> Config:
-    """Turn sizes that `auto` chose into a recipe that fills in any part of an example: Adam, and the error of means."""
-    train = dataclasses.replace(
-        config.train,
-        optimiser="adam",
-        learning_rate=_COMPLETION_TRAIN.learning_rate,
-        decay_per_update=1.0,
-        reconstruction_weight=_COMPLETION_TRAIN.reconstruction_weight,
-    )
+    """Turn sizes that `auto` chose into a recipe that fills in any part of an example: Adam, and the error of means.
+
+    Vectors get a linear map and three rounds, which hold the conditional means of a normal law as rectifiers alone do
+    not, a slower D, for it learns small tables by heart, and rates that fall to a tenth in 10,000 steps.
+    """
+    train = dataclasses.replace(_COMPLETION_TRAIN, batch_size=config.train.batch_size)
+    condition = ConditionConfig("masks", centre="on")
+    if len(shape) == 1:
+        train = dataclasses.replace(config.train, discriminator_learning_rate=1e-3, decay_per_update=1.00023)
+        train = dataclasses.replace(train, learning_rate=3e-3, reconstruction_weight=1000.0)
+        condition = ConditionConfig("masks", masks=MASKS_OF_VECTORS, linear="on", rounds=3)
     return dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, missing="hide"),
         discriminator=dataclasses.replace(config.discriminator, init_range=0.05),
         train=train,
-        condition=ConditionConfig("masks", masks=ConditionConfig.masks if len(shape) == 3 else MASKS_OF_VECTORS),
+        condition=condition,
     )

@@ -116,6 +116,43 @@ def test_g_keeps_what_is_known_bit_for_bit_and_is_its_formula(own):
     torch.testing.assert_close(out, x * m + made * (1 - m))
 
 
+def test_g_can_see_what_is_known_centred_add_a_linear_map_and_see_its_own_draft():
+    config = conditions.resolved(masked(), plain())
+    told = dataclasses.replace(config.condition, centre="on", linear="on", rounds=2)
+    config = dataclasses.replace(config, condition=told, generator=GeneratorConfig(hidden=(5,), output="linear"))
+    mean = torch.rand(SHAPE)
+    g = build_generator(config, SHAPE, mean, stream(0, "weights"))
+    assert parameter_counts(config, SHAPE)["generator"] == parameter_count(g)
+    assert not g.linear.weight.any(), "a game begins without it"
+    torch.nn.init.normal_(g.linear.weight, std=0.1)
+    z, x, m = torch.randn(6, 4), torch.rand(6, 9), (torch.rand(6, 9) < 0.5).float()
+    m[0] = 0  # nothing is known: no division by 0
+    above = x - mean.flatten()
+
+    def once(seen):
+        return g.inner(torch.cat([z, seen, m], 1)).flatten(1) + torch.cat([seen, m], 1) @ g.linear.weight.T
+
+    draft = once(above * m / m.mean(1, keepdim=True).clamp_min(1 / 9).sqrt())
+    made = once(torch.where(m > 0, x, draft) - mean.flatten())
+    out = g(torch.cat([z, x * m, m], 1)).flatten(1)
+    assert torch.equal(out[m == 1], x[m == 1])
+    torch.testing.assert_close(out, torch.where(m > 0, x, made))
+    other = build_generator(config, SHAPE, torch.zeros(SHAPE), stream(1, "weights"))
+    other.load_state_dict(g.state_dict())
+    assert torch.equal(other(torch.cat([z, x * m, m], 1)).flatten(1), out), "the mean is kept with the weights"
+
+
+def test_pixels_are_centred_on_the_scale_of_minus_one_to_one():
+    config = conditions.resolved(masked(), plain())
+    config = dataclasses.replace(config, condition=dataclasses.replace(config.condition, centre="on"))
+    g = build_generator(config, SHAPE, torch.full(SHAPE, 0.4), stream(0, "weights"))
+    z, x = torch.randn(3, 4), torch.rand(3, 9)
+    seen = []
+    g.inner.register_forward_hook(lambda net, given, made: seen.append(given[0]))
+    g(torch.cat([z, x, torch.ones(3, 9)], 1))
+    torch.testing.assert_close(seen[0][:, 4:13], 2 * (x - 0.4))
+
+
 def test_what_is_told_says_known_hidden_and_missing():
     x, known = torch.tensor([[2.0, 3.0, 0.0]]), torch.tensor([[1.0, 0.0, 1.0]])
     told = of_masks(x, known, torch.tensor([[1.0, 1.0, 0.0]]))
@@ -189,7 +226,9 @@ def test_the_error_of_the_mean_completion_is_unbiased_and_asks_for_no_less_varie
 def test_a_run_of_masks_resumes_bit_for_bit(tmp_path, data, mode, cut):
     config = masked(mode=mode, average_decay=0.9, reconstruction_weight=1.0, signals="on", sample_every=6)
     if len(data.shape) == 1:
-        config = dataclasses.replace(config, condition=ConditionConfig("masks", masks=("pixels", "columns")))
+        given = ConditionConfig("masks", masks=("pixels", "columns"), centre="on", linear="on", rounds=2)
+        linear = dataclasses.replace(config.generator, output="linear")
+        config = dataclasses.replace(config, condition=given, generator=linear)
     whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
     train(config, data, whole)
     train(config, data, parts, stop=stop_after(cut))

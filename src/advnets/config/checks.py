@@ -117,6 +117,7 @@ _ALLOWED: dict[str, tuple[Any, str]] = {
     "chain.thinning": (lambda v: 1 <= v <= 10**6, "1 to 1000000"),
     "condition.size": (lambda v: v is None or 1 <= v <= 100_000, "1 to 100000"),
     "condition.masks": (lambda v: len(v) > 0 and len({*v}) == len(v), "one or more names, each once"),
+    "condition.rounds": (lambda v: 1 <= v <= 1000, "1 to 1000"),
     "condition.generator_units": (lambda v: len(v) in (0, 2) and min(v, default=1) >= 1, "none, or two of 1 or more"),
     "condition.discriminator_pieces": (lambda v: v >= 1, "1 or more"),
     "condition.discriminator_units": (
@@ -168,6 +169,23 @@ def _check_semi(config: Config) -> None:
         raise InputError(f"--train.batch_size is {config.train.batch_size}, allowed: 2 or more; set --train.batch_size")
 
 
+def _check_filling(config: Config) -> None:
+    """Refuse what only completions have without masks, and a linear map above sigmoids, which end at 0 and 1."""
+    condition = config.condition
+    if condition is None:
+        return
+    if condition.kind != "masks" and (condition.centre, condition.linear, condition.rounds) != ("off", "off", 1):
+        raise InputError(
+            f"--condition.centre, linear or rounds is set and --condition.kind is {condition.kind}, allowed: with "
+            "masks only; set --condition.kind masks, or leave them out"
+        )
+    if condition.linear == "on" and config.generator.output != "linear":
+        raise InputError(
+            f"--condition.linear is on and --generator.output is {config.generator.output}, allowed: linear; set "
+            "--generator.output linear, or --condition.linear off"
+        )
+
+
 def _check_together(config: Config) -> None:
     """Refuse settings that are fine alone and senseless together."""
     train, noise = config.train, config.noise
@@ -195,6 +213,7 @@ def _check_together(config: Config) -> None:
             f"--train.reconstruction_weight is {train.reconstruction_weight:g} and there are no masks, allowed: 0; set "
             "--condition.kind masks, or leave it out"
         )
+    _check_filling(config)
     if config.condition and config.second_stage:
         raise InputError(
             "condition and second_stage are both set, allowed: one of them; leave --second_stage or --condition out"

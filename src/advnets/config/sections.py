@@ -150,6 +150,12 @@ class ConditionConfig:
     """Units of c, for masks those of the mask; None takes what the data have."""
     masks: tuple[MaskKind, ...] = ("pixels", "blocks", "halves", "strokes", "columns", "all")
     """What is hidden while training on masks, one of these for each example anew; vectors have pixels, columns, all."""
+    centre: Literal["on", "off"] = "off"
+    """Whether G is told, of what is known, by how much it differs from the mean example, over √(share known)."""
+    linear: Literal["on", "off"] = "off"
+    """Whether a linear map of what is known, and of the mask, is added to what G fills in."""
+    rounds: int = 1
+    """Times that G fills in, each time seeing what it filled in before; G shares its weights among them."""
     generator_units: tuple[int, ...] = ()
     """Rectifiers for z alone and for c alone, below the hidden layers; none puts c beside z."""
     discriminator_units: tuple[int, ...] = ()

@@ -17,6 +17,9 @@ ADDED: dict[str, Any] = {
     "train.reconstruction_weight": 0.0,
     "data.missing": "refuse",
     "condition.masks": ("pixels", "blocks", "halves", "strokes", "columns", "all"),
+    "condition.centre": "off",
+    "condition.linear": "off",
+    "condition.rounds": 1,
     **dict.fromkeys(("condition", "rbm", "cae", "gsn", "vae", "chain", "semi")),
 }
 """Settings that older runs do not hold, with what these did."""

@@ -26,7 +26,10 @@ def build_generator(
     if condition:
         inner = kind(config.generator, inner_latent(latent, condition), shape, mean, generator)
         given = ConditionalGenerator(latent, condition, inner, config.generator.init_range, generator)
-        return CompletionGenerator(latent, shape, given) if condition.kind == "masks" else given
+        if condition.kind == "masks":
+            scale = 2.0 if config.generator.output == "sigmoid" else 1.0  # from 0…1 to −1…1
+            return CompletionGenerator(latent, shape, given, condition, mean, scale)
+        return given
     net: nn.Module = kind(config.generator, latent, shape, mean, generator)
     if stage == 2 and config.second_stage:
         return stack(config, config.second_stage, net, generator)
