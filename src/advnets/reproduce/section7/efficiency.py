@@ -67,57 +67,58 @@ class Setting:
 
 
 def settings(base: Config) -> Iterator[Setting]:
-    """Yield the base, unchanged, and every change of one factor.
+    """Yield the base, unchanged, and every change of one factor."""
+    yield Setting("base", "", f"{base.recipe} as it is", {})
+    yield from _coordination(base)
+    yield from _average_and_rates(base)
+    yield from _minibatch_and_noise(base)
+
+
+def _coordination(base: Config) -> Iterator[Setting]:
+    """Yield who moves when.
 
     Where players alternate, D takes whole gradients and released mode takes half of them, so that its rate is halved
     there: what differs is that it moves first.
     """
+    d_rate = base.train.discriminator_learning_rate or base.train.learning_rate
+    alternate = {"mode": "paper", "discriminator_learning_rate": d_rate / 2}
+    up_to_5 = {**alternate, "k": 5, "rest_above": 0.5}
+    for slug, factor, words, changed in (
+        ("alternate", "order", "G after D (Algorithm 1), two passes", alternate),
+        ("k2", "updates a step", "Algorithm 1, 2 of D", {**alternate, "k": 2}),
+        ("g2", "updates a step", "Algorithm 1, 2 of G", {**alternate, "generator_steps": 2}),
+        ("rest", "D rests", "above .5", {"rest_above": 0.5}),
+        ("rest-k5", "D rests", "Algorithm 1, up to 5 of D, above .5", up_to_5),
+    ):
+        yield Setting(slug, factor, words, {"train": changed})
+
+
+def _average_and_rates(base: Config) -> Iterator[Setting]:
     rate = base.train.learning_rate
     d_rate = base.train.discriminator_learning_rate or rate
-    alternate = {"mode": "paper", "discriminator_learning_rate": d_rate / 2}
-    adam = {"optimiser": "adam", "decay_per_update": 1.0}
     span = 10_000 if base.train.average_decay <= 0.999 else 1_000
-    batch, z = base.train.batch_size, base.noise.dimension
-    yield Setting("base", "", f"{base.recipe} as it is", {})
-    for slug, factor, words, section, changed in (
-        ("alternate", "order", "G after D (Algorithm 1), two passes", "train", alternate),
-        ("k2", "updates a step", "Algorithm 1, 2 of D", "train", {**alternate, "k": 2}),
-        ("g2", "updates a step", "Algorithm 1, 2 of G", "train", {**alternate, "generator_steps": 2}),
-        ("rest", "D rests", "above .5", "train", {"rest_above": 0.5}),
-        (
-            "rest-k5",
-            "D rests",
-            "Algorithm 1, up to 5 of D, above .5",
-            "train",
-            {**alternate, "k": 5, "rest_above": 0.5},
-        ),
-        ("raw", "average of G", "none", "train", {"average_decay": 0.0}),
-        (f"average-{span}", "average of G", f"over {span:,} steps", "train", {"average_decay": 1 - 1 / span}),
-        ("d-half", "rates", "D's halved", "train", {"learning_rate": rate, "discriminator_learning_rate": d_rate / 2}),
-        (
-            "d-twice",
-            "rates",
-            "D's doubled",
-            "train",
-            {"learning_rate": rate, "discriminator_learning_rate": 2 * d_rate},
-        ),
-        ("g-half", "rates", "G's halved", "train", {"learning_rate": rate / 2, "discriminator_learning_rate": d_rate}),
-        ("adam", "Adam", "2e-4 both", "train", {**adam, "learning_rate": 2e-4, "discriminator_learning_rate": 2e-4}),
-        (
-            *("adam-two", "Adam", "two time scales: G 1e-4, D 4e-4", "train"),
-            {**adam, "learning_rate": 1e-4, "discriminator_learning_rate": 4e-4},
-        ),
-        (
-            *("adam-g", "Adam", "the other way: G 4e-4, D 1e-4", "train"),
-            {**adam, "learning_rate": 4e-4, "discriminator_learning_rate": 1e-4},
-        ),
-        ("batch-half", "minibatch", f"{batch // 2}", "train", {"batch_size": batch // 2}),
-        ("batch-twice", "minibatch", f"{2 * batch}", "train", {"batch_size": 2 * batch}),
-        ("z-fewer", "noise", f"{z // 5} numbers", "noise", {"dimension": z // 5}),
-        ("z-more", "noise", f"{4 * z} numbers", "noise", {"dimension": 4 * z}),
-        ("z-gaussian", "noise", f"Gaussian, {z} numbers", "noise", {"kind": "gaussian"}),
+    yield Setting("raw", "average of G", "none", {"train": {"average_decay": 0.0}})
+    yield Setting(f"average-{span}", "average of G", f"over {span:,} steps", {"train": {"average_decay": 1 - 1 / span}})
+    adam = {"optimiser": "adam", "decay_per_update": 1.0}
+    for slug, factor, words, of_g, of_d, rule in (
+        ("d-half", "rates", "D's halved", rate, d_rate / 2, {}),
+        ("d-twice", "rates", "D's doubled", rate, 2 * d_rate, {}),
+        ("g-half", "rates", "G's halved", rate / 2, d_rate, {}),
+        ("adam", "Adam", "2e-4 both", 2e-4, 2e-4, adam),
+        ("adam-two", "Adam", "two time scales: G 1e-4, D 4e-4", 1e-4, 4e-4, adam),
+        ("adam-g", "Adam", "the other way: G 4e-4, D 1e-4", 4e-4, 1e-4, adam),
     ):
-        yield Setting(slug, factor, words, {section: changed})
+        rates = {"learning_rate": of_g, "discriminator_learning_rate": of_d}
+        yield Setting(slug, factor, words, {"train": {**rule, **rates}})
+
+
+def _minibatch_and_noise(base: Config) -> Iterator[Setting]:
+    batch, z = base.train.batch_size, base.noise.dimension
+    yield Setting("batch-half", "minibatch", f"{batch // 2}", {"train": {"batch_size": batch // 2}})
+    yield Setting("batch-twice", "minibatch", f"{2 * batch}", {"train": {"batch_size": 2 * batch}})
+    yield Setting("z-fewer", "noise", f"{z // 5} numbers", {"noise": {"dimension": z // 5}})
+    yield Setting("z-more", "noise", f"{4 * z} numbers", {"noise": {"dimension": 4 * z}})
+    yield Setting("z-gaussian", "noise", f"Gaussian, {z} numbers", {"noise": {"kind": "gaussian"}})
 
 
 def configured(study: Study, setting: Setting, seed: int) -> Config:
