@@ -140,7 +140,7 @@ RECIPES: dict[str, Recipe] = {
             data=DataConfig("mnist", missing="hide"),
             discriminator=DiscriminatorConfig(init_range=0.05),
             train=dataclasses.replace(_COMPLETION_TRAIN, steps=25_000, learning_rate=2e-4),
-            condition=ConditionConfig("masks", size=784),
+            condition=ConditionConfig("masks", size=784, centre="on"),
         ),
         "p(any part of an image | the rest), by one generator (section 7)",
     ),
