@@ -119,11 +119,12 @@ def classes_from(content: object, config: Config) -> NDArray[Any] | None:
     count = config.semi.classes if config.semi else config.condition.size if config.condition and by_class else None
     if content is None and count is None:
         return None
-    kinds = {*map(type, content)} if isinstance(content, list) else {*()}
-    right = kinds in ({int}, {str}, {bool}) and isinstance(content, list) and len(content) == len({*content}) == count
-    if not right or (kinds == {int} and not all(abs(one) < 2**63 for one in content)):  # type: ignore[attr-defined]
+    listed = content if isinstance(content, list) else []
+    kinds = {*map(type, listed)}
+    right = kinds in ({int}, {str}, {bool}) and len(listed) == len({*listed}) == count
+    if not right or (kinds == {int} and not all(abs(one) < 2**63 for one in listed)):
         raise InputError(f"classes in estimator.json are damaged, allowed: {count} of one kind; restore the file")
-    return np.array(content)
+    return np.array(listed)
 
 
 def _of_classes(values: NDArray[Any], given: Conditions) -> Rows:
