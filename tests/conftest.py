@@ -16,6 +16,7 @@ import jaxtyping
 import pytest
 import torch
 from hypothesis import settings
+from PIL import Image
 
 from processes import LIBRARIES
 
@@ -59,6 +60,14 @@ def without_annotations() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(scope="module")
+def no_plots() -> Iterator[None]:
+    """Draw no plots of vectors, which take longer than the training of tiny nets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("advnets.pictures.plot", lambda x, data=None: Image.new("RGB", (1, 1)))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 
@@ -14,15 +13,10 @@ from advnets.cli.main import main
 from advnets.errors import InputError, NotMeasurable
 from advnets.runs import Run
 
+pytestmark = pytest.mark.usefixtures("no_plots")
+
 TINY = {"generator.hidden": [16], "discriminator.hidden": [8], "train.log_every": 20, "train.batch_size": 20}
 MASKS = {**TINY, "condition.kind": "masks"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_plots():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("advnets.pictures.plot", lambda x, data=None: Image.new("RGB", (1, 1)))
-        yield
 
 
 def nets(recipe="auto", steps=3, settings=MASKS) -> AdversarialNets:

@@ -6,7 +6,6 @@ import pickle
 
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.datasets import load_digits
 
 from advnets import AdversarialNets, estimator
@@ -16,16 +15,11 @@ from advnets.runs import Run
 from advnets.sampling import load_sampler
 from oracles import parzen_log_likelihoods
 
+pytestmark = pytest.mark.usefixtures("no_plots")
+
 TINY = {"generator.hidden": [16], "discriminator.hidden": [8], "train.log_every": 20, "train.batch_size": 20}
 LABELS = {**TINY, "condition.kind": "labels"}
 VECTORS = {**TINY, "condition.kind": "vectors"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_plots():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("advnets.pictures.plot", lambda x, data=None: Image.new("RGB", (1, 1)))
-        yield
 
 
 def nets(recipe="auto", steps=3, settings=LABELS) -> AdversarialNets:
