@@ -8,7 +8,7 @@ import torch
 from advnets.errors import InputError
 from advnets.runs import Run
 from advnets.training import train
-from advnets.training.checkpoint import read_counts
+from advnets.training.saved import read_counts
 from training.games import data, tiny
 
 SETTINGS = {"steps": 12, "validate_every": 2, "checkpoint_every": 5, "average_decay": 0.5}

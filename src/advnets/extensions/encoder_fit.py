@@ -1,7 +1,6 @@
 """The training of an encoder for a fixed generator: resumable exactly, and in place only when it is finished."""
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -37,11 +36,11 @@ from advnets.extensions.inference import (
     is_same,
     require_same,
 )
-from advnets.nets.files import load_net, misfit, read_tensors, write_tensors
+from advnets.nets.files import write_tensors
 from advnets.runs import Run
 from advnets.sampling import Sampler
 from advnets.seeds import stream
-from advnets.training import checkpoint
+from advnets.training import saved
 from advnets.training.batches import Batches
 from advnets.training.facts import threads
 from advnets.training.processor import fast_products
@@ -203,11 +202,13 @@ def _log(fit: Fit, training: Run) -> None:
 
 def _save(fit: Fit, folder: Path, sizes: dict[str, int]) -> None:
     """Write the whole state into an empty folder."""
-    write_tensors(fit.encoder.state_dict(), folder / NET)
-    write_tensors(checkpoint.optimiser_tensors(fit.optimiser, fit.encoder), folder / "encoder-optimiser.safetensors")
-    write_tensors({"random": fit.random.get_state(), "total": fit.total}, folder / "game.safetensors")
-    counts = {"step": fit.step, "stage": 1, "summed": fit.summed, **sizes}
-    disk.write(folder / "state.json", (json.dumps(counts) + "\n").encode())
+    saved.write(_state(fit), folder, {"step": fit.step, "stage": 1, "summed": fit.summed, **sizes})
+
+
+def _state(fit: Fit) -> saved.State:
+    """Name what of a fit is kept."""
+    name = NET.removesuffix(".safetensors")
+    return saved.State({name: fit.encoder}, {name: (fit.encoder, fit.optimiser)}, fit.random, {"total": fit.total})
 
 
 def _resume(fit: Fit, training: Run) -> None:
@@ -216,15 +217,9 @@ def _resume(fit: Fit, training: Run) -> None:
     if folder is None:
         training.cut_log(0)
         return
-    counts, file = checkpoint.read_counts(folder), folder / "game.safetensors"
-    load_net(fit.encoder, folder / NET)
-    checkpoint.load_optimiser(fit.optimiser, fit.encoder, folder / "encoder-optimiser.safetensors")
-    rest = read_tensors(file)
-    if {*rest} != {"random", "total"} or not checkpoint.alike(rest["total"], fit.total):
-        raise misfit(file)
+    fit.random = saved.read(_state(fit), folder, fit.settings.seed)
+    counts = saved.read_counts(folder)
     fit.step, fit.summed = counts["step"], counts["summed"]
-    fit.random = checkpoint.restored_random(fit.random, rest["random"], fit.settings.seed, fit.step, file)
-    fit.total.copy_(rest["total"])
     training.cut_log(counts["log_bytes"])
 
 

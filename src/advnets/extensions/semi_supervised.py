@@ -4,7 +4,6 @@ D tells the K classes of the data and, as one class more, what G made (Salimans 
 """
 
 import functools
-import json
 import math
 import time
 from collections.abc import Callable
@@ -15,17 +14,17 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from advnets import disk, sampling
+from advnets import sampling
 from advnets.config import Config, check
 from advnets.data.dataset import DataSet, FloatArray
 from advnets.errors import InputError
 from advnets.extensions.classifier import Classify, errors, probabilities
 from advnets.extensions.semi_step import MEASURES, SemiGame, move, new_game
 from advnets.nets.build import build_classifier
-from advnets.nets.files import load_net, misfit, read_tensors, write_tensors
+from advnets.nets.files import load_net
 from advnets.runs import Run
 from advnets.seeds import stream
-from advnets.training import checkpoint, session
+from advnets.training import checkpoint, saved, session
 from advnets.training.facts import differences, note_elsewhere
 from advnets.training.outcome import Outcome, Progress, check_device
 from advnets.training.processor import fast_products, keep_memory
@@ -168,14 +167,14 @@ def _nets(game: SemiGame) -> dict[str, nn.Module]:
 
 def _save(game: SemiGame, folder: Path, sizes: dict[str, int]) -> None:
     """Write the whole state into an empty folder, with the sizes of the run's files of lines."""
-    for name, net in _nets(game).items():
-        write_tensors(net.state_dict(), folder / f"{name}.safetensors")
-    for name, player in (("generator", game.generator), ("discriminator", game.discriminator)):
-        tensors = checkpoint.optimiser_tensors(player.optimiser, player.net)
-        write_tensors(tensors, folder / f"{name}-optimiser.safetensors")
-    write_tensors({"random": game.random.get_state(), "sums": game.sums}, folder / "game.safetensors")
-    counts = {"step": game.step, "stage": 1, "summed": game.summed, **sizes}
-    disk.write(folder / "state.json", (json.dumps(counts) + "\n").encode())
+    saved.write(_state(game), folder, {"step": game.step, "stage": 1, "summed": game.summed, **sizes})
+
+
+def _state(game: SemiGame) -> saved.State:
+    """Name what of a game is kept."""
+    players = {"generator": game.generator, "discriminator": game.discriminator}
+    rules = {name: (player.net, player.optimiser) for name, player in players.items()}
+    return saved.State(_nets(game), rules, game.random, {"sums": game.sums})
 
 
 def _resume(game: SemiGame, run: Run) -> None:
@@ -184,16 +183,8 @@ def _resume(game: SemiGame, run: Run) -> None:
     if folder is None:
         run.cut_log(0)
         return
-    for name, net in _nets(game).items():
-        load_net(net, folder / f"{name}.safetensors")
-    for name, player in (("generator", game.generator), ("discriminator", game.discriminator)):
-        checkpoint.load_optimiser(player.optimiser, player.net, folder / f"{name}-optimiser.safetensors")
-    counts, file = checkpoint.read_counts(folder), folder / "game.safetensors"
-    rest = read_tensors(file)
-    if {*rest} != {"random", "sums"} or not checkpoint.alike(rest["sums"], game.sums):
-        raise misfit(file)
-    game.random = checkpoint.restored_random(game.random, rest["random"], game.config.seed, counts["step"], file)
-    game.sums.copy_(rest["sums"])
+    game.random = saved.read(_state(game), folder, game.config.seed)
+    counts = saved.read_counts(folder)
     game.step, game.summed = counts["step"], counts["summed"]
     run.cut_log(counts["log_bytes"])
 

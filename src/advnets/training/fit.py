@@ -1,26 +1,26 @@
 """Training of a rival: one gradient after another, layer by layer where it is a stack."""
 
-import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from advnets import disk, doctor, sampling
+from advnets import doctor, sampling
 from advnets.config import Config, check
 from advnets.data.dataset import DataSet, FloatArray
 from advnets.errors import InputError
-from advnets.nets.files import load_net, misfit, read_tensors, write_tensors
+from advnets.nets.files import misfit
 from advnets.rivals.build import build_rival
 from advnets.rivals.rival import Rival
 from advnets.runs import Run
 from advnets.seeds import stream
-from advnets.training import checkpoint, schedules, session
+from advnets.training import saved, schedules, session
 from advnets.training.batches import Batches
 from advnets.training.facts import differences, note_elsewhere
 from advnets.training.fit_signals import Probe, new_probe, take
@@ -218,14 +218,16 @@ def _keep(fit: Fit, data: DataSet, run: Run, watch: Watch, *, ending: bool) -> b
     return True
 
 
-def _save(fit: Fit, folder: Any, sizes: dict[str, int]) -> None:
+def _save(fit: Fit, folder: Path, sizes: dict[str, int]) -> None:
     """Write the whole state into an empty folder, with the sizes of the run's files of lines."""
-    write_tensors(fit.model.state_dict(), folder / "model.safetensors")
-    state = checkpoint.optimiser_tensors(fit.player.optimiser, fit.player.net)
-    write_tensors(state, folder / "model-optimiser.safetensors")
-    write_tensors({"random": fit.random.get_state(), "total": fit.total}, folder / "game.safetensors")
     counts = {"step": fit.step, "stage": fit.stage + 1, "summed": fit.summed, **sizes}
-    disk.write(folder / "state.json", (json.dumps(counts) + "\n").encode())
+    saved.write(_state(fit), folder, counts)
+
+
+def _state(fit: Fit) -> saved.State:
+    """Name what of a fit is kept; its optimiser is of the present stage's part of the model alone."""
+    rules = {"model": (fit.player.net, fit.player.optimiser)}
+    return saved.State({"model": fit.model}, rules, fit.random, {"total": fit.total})
 
 
 def _resume(fit: Fit, run: Run) -> None:
@@ -234,22 +236,14 @@ def _resume(fit: Fit, run: Run) -> None:
     if folder is None:
         run.cut_log(0)
         return
-    counts = checkpoint.read_counts(folder)
+    counts = saved.read_counts(folder)
     if counts["stage"] > fit.model.stages:
         raise misfit(folder / "state.json")
-    load_net(fit.model, folder / "model.safetensors")
     fit.step, fit.stage, fit.summed = counts["step"], counts["stage"] - 1, counts["summed"]
     if fit.stage_step < 0:  # of a layer that is not due yet
         raise misfit(folder / "state.json")
     fit.player = _player(fit.model, fit.config, fit.stage)
-    checkpoint.load_optimiser(fit.player.optimiser, fit.player.net, folder / "model-optimiser.safetensors")
-    rest = read_tensors(folder / "game.safetensors")
-    if {*rest} != {"random", "total"} or not checkpoint.alike(rest["total"], fit.total):
-        raise misfit(folder / "game.safetensors")
-    fit.random = checkpoint.restored_random(
-        fit.random, rest["random"], fit.config.seed, fit.step, folder / "game.safetensors"
-    )
-    fit.total.copy_(rest["total"])
+    fit.random = saved.read(_state(fit), folder, fit.config.seed)
     run.cut_log(counts["log_bytes"])
 
 

@@ -21,6 +21,7 @@ from advnets.training.facts import differences, note_elsewhere
 from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.outcome import Outcome, Progress, check_device, dtype
 from advnets.training.processor import fast_products, keep_memory
+from advnets.training.saved import read_counts
 from advnets.training.showing import completions, save_picture
 from advnets.training.signals import Probe, new_probe, take
 from advnets.training.step import paper_step, released_step
@@ -225,7 +226,7 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
         run.cut_log(0)
         run.cut_validations(0)
         return game
-    counts = checkpoint.read_counts(folder)
+    counts = read_counts(folder)
     if counts["stage"] == 2:
         game = new_game(game.config, data.shape, mean, fabric, stage=2)
     checkpoint.restore(game, folder)

@@ -10,6 +10,7 @@ from advnets.errors import InputError
 from advnets.runs import Run, read_json, reporting, write_json
 from advnets.training import checkpoint
 from advnets.training.game import Game
+from advnets.training.saved import read_counts
 
 ROLLBACKS = 6
 """Most rollbacks of a run; the next bad verdict ends it."""
@@ -95,7 +96,7 @@ def roll_back(game: Game, run: Run, watch: Watch) -> bool:
     assert folder is not None  # it is among the run's checkpoints
     run.drop_checkpoints_after(step)
     checkpoint.restore(game, folder)
-    counts = checkpoint.read_counts(folder)
+    counts = read_counts(folder)
     run.cut_log(counts["log_bytes"])
     run.cut_validations(step, counts.get("validation_bytes"))
     with reporting(f"cannot write {_file(run)}", "checkpoints are intact"):
@@ -112,7 +113,7 @@ def _last_good(game: Game, run: Run, watch: Watch, made: list[dict[str, Any]]) -
 
     Where the last rollback did not get beyond where it came from, one from before that where it went.
     """
-    steps = [s for s in run.checkpoint_steps() if checkpoint.read_counts(run.checkpoint(s))["stage"] == game.stage]
+    steps = [s for s in run.checkpoint_steps() if read_counts(run.checkpoint(s))["stage"] == game.stage]
     if made and game.step <= made[-1]["at"]:
         steps = [step for step in steps if step < made[-1]["to"]] or steps
     for step in reversed(steps):
