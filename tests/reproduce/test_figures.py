@@ -19,6 +19,7 @@ from advnets.reproduce.runs import trained
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 from advnets.training import Outcome, train
+from annotations import unchecked
 
 DIGITS = recipes.get("digits")
 
@@ -288,7 +289,7 @@ def two_short_runs():
     """The two runs in small: 60 updates of G in a quick one, 120 in a full one, a line of log every other step."""
     base = small("digits")
     config = dataclasses.replace(base, train=dataclasses.replace(base.train, log_every=2))
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, unchecked():
         patch.setattr(helvetica.recipes, "get", lambda name: config)
         patch.setattr(helvetica, "UPDATES", {"quick": 60, "full": 120})
         yield
