@@ -18,6 +18,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from annotations import unchecked
 from processes import LIBRARIES
 
 # What the hook below executes, it compiles anew, with all that is imported meanwhile and for the first time: the large
@@ -30,7 +31,7 @@ _EVALUATION = ["ais", "distances", "features", "hamiltonian", "kernels", "neighb
 # Not parzen, whose Self stops the hook.
 _ANNOTATED = ["nets", "rivals", "objectives", "noise", "training", "extensions"]
 _ANNOTATED += [f"evaluation.{name}" for name in _EVALUATION]
-jaxtyping.install_import_hook([f"advnets.{name}" for name in _ANNOTATED], "beartype.beartype")
+jaxtyping.install_import_hook([f"advnets.{name}" for name in _ANNOTATED], "annotations.checked")
 
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
@@ -56,10 +57,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def without_annotations() -> Iterator[None]:
-    """For hundreds of steps that show something else: to check shapes at each takes up to half of the time."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    """What trains in a test is not checked for shapes."""
+    with unchecked():
+        yield
 
 
 @pytest.fixture(scope="module")

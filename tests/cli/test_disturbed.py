@@ -8,11 +8,9 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +22,7 @@ from advnets.config import Config
 from advnets.data import images
 from advnets.errors import InputError
 from advnets.runs import Run, list_runs, write_json
+from processes import command
 
 from .conftest import SMALL, Command, Done, contents
 
@@ -41,20 +40,20 @@ def assert_refused(done: Done, *words: str) -> None:
 
 
 @pytest.fixture
-def training(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def training(tmp_path: Path) -> Iterator[BaseProcess]:
     """A process that trains `run`, for as long as it is let."""
-    command = [sys.executable, "-m", "advnets", *ENDLESS]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 90
-        while not Run(tmp_path / "run").checkpoint_steps() and time.monotonic() < deadline:
-            assert process.poll() is None
-            time.sleep(0.02)
-        yield process
-        process.kill()
+    process = command(ENDLESS, tmp_path, Path(os.devnull), Path(os.devnull))
+    deadline = time.monotonic() + 90
+    while not Run(tmp_path / "run").checkpoint_steps() and time.monotonic() < deadline:
+        assert process.is_alive()
+        time.sleep(0.02)
+    yield process
+    process.kill()
+    process.join()
 
 
 def test_a_run_is_trained_by_one_process_and_read_by_all(
-    advnets: Command, tmp_path: Path, training: subprocess.Popen[bytes]
+    advnets: Command, tmp_path: Path, training: BaseProcess
 ) -> None:
     second = advnets("train --resume --out run")
     assert_refused(second, "another process is training run", f"process {training.pid} on ", "wait for it or stop it")
@@ -64,9 +63,9 @@ def test_a_run_is_trained_by_one_process_and_read_by_all(
             done = advnets(line)
             assert (done.status, done.err) == (0, ""), done
     assert "running" in done.out
-    assert training.poll() is None
-    training.send_signal(signal.SIGKILL)
-    training.wait()
+    assert training.is_alive()
+    training.kill()
+    training.join()
     assert "interrupted" in advnets("runs list --dir .").out
     step = Run(tmp_path / "run").checkpoint_steps()[-1]
     assert (tmp_path / "run" / ".lock").exists(), "stale, and no hindrance"

@@ -1,7 +1,9 @@
 """Figures 2, 3 and the Helvetica scenario, in small."""
 
+import contextlib
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from advnets.reproduce.runs import trained
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 from advnets.training import Outcome, train
+from annotations import unchecked
 
 DIGITS = recipes.get("digits")
 
@@ -281,28 +284,50 @@ def test_the_scenario_holds_only_where_the_second_run_collapsed(spread, holds, p
     assert made.files[0].stat().st_size > 10_000
 
 
-@pytest.fixture
-def short(monkeypatch):
+@contextlib.contextmanager
+def two_short_runs():
     """The two runs in small: 60 updates of G in a quick one, 120 in a full one, a line of log every other step."""
     base = small("digits")
     config = dataclasses.replace(base, train=dataclasses.replace(base.train, log_every=2))
-    monkeypatch.setattr(helvetica.recipes, "get", lambda name: config)
-    monkeypatch.setattr(helvetica, "UPDATES", {"quick": 60, "full": 120})
+    with pytest.MonkeyPatch.context() as patch, unchecked():
+        patch.setattr(helvetica.recipes, "get", lambda name: config)
+        patch.setattr(helvetica, "UPDATES", {"quick": 60, "full": 120})
+        yield
 
 
-def test_both_runs_are_compared_after_as_many_updates_as_is_said(short, tmp_path):
-    quick = helvetica.reproduce(Plan(tmp_path)).summary
-    full = helvetica.reproduce(Plan(tmp_path, "full")).summary
+@pytest.fixture
+def short():
+    with two_short_runs():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_full_quick(tmp_path_factory):
+    """What each budget gave, one after the other in one folder, the last without training."""
+    folder = tmp_path_factory.mktemp("quick-first")
+    untrained = Plan(folder, train=lambda *arguments, **options: pytest.fail("trained again"))
+    with two_short_runs():
+        return [helvetica.reproduce(plan) for plan in (Plan(folder), Plan(folder, "full"), untrained)]
+
+
+@pytest.fixture(scope="module")
+def full_quick(tmp_path_factory):
+    """A folder, and what a full budget gave there, then a quick one."""
+    folder = tmp_path_factory.mktemp("full-first")
+    with two_short_runs():
+        return folder, [helvetica.reproduce(Plan(folder, budget)) for budget in ("full", "quick")]
+
+
+def test_both_runs_are_compared_after_as_many_updates_as_is_said(quick_full_quick, full_quick):
+    quick, full, again = (made.summary for made in quick_full_quick)
     for made, updates in ((quick, 60), (full, 120)):
         assert made["updates_of_g"] == updates
         assert [one["step"] * one["generator_steps"] for one in made["runs"]] == [updates, updates]
         assert [one["generator_steps"] for one in made["runs"]] == [1, 30]
         assert all(f"step {one['step']}," in one["caption"] for one in made["runs"])
     assert quick["runs"] != full["runs"]
-    untrained = Plan(tmp_path, train=lambda *arguments, **options: pytest.fail("trained again"))
-    assert helvetica.reproduce(untrained).summary == quick, "quick after full is what it was before"
-    helvetica.reproduce(Plan(tmp_path / "whole", "full"))
-    assert helvetica.reproduce(Plan(tmp_path / "whole")).summary == quick, "and where only full was asked for"
+    assert again == quick, "quick after full is what it was before"
+    assert full_quick[1][1].summary == quick, "and where only full was asked for"
 
 
 def test_the_budgets_share_their_runs():
@@ -312,8 +337,8 @@ def test_the_budgets_share_their_runs():
         assert helvetica.configured(each, full // each).train.keep_every == quick // each
 
 
-def test_a_run_that_kept_no_checkpoint_of_the_step_is_refused(short, tmp_path):
-    helvetica.reproduce(Plan(tmp_path, "full"))
+def test_a_run_that_kept_no_checkpoint_of_the_step_is_refused(short, full_quick, tmp_path):
+    shutil.copytree(full_quick[0], tmp_path, dirs_exist_ok=True)
     run = Run(tmp_path / "runs" / "digits-30-of-g-seed0")
     run.checkpoint(2).rename(tmp_path / "elsewhere")
     with pytest.raises(
@@ -322,8 +347,8 @@ def test_a_run_that_kept_no_checkpoint_of_the_step_is_refused(short, tmp_path):
         helvetica.reproduce(Plan(tmp_path))
 
 
-def test_real_images_stand_beside_both_runs(short, tmp_path):
-    made = helvetica.reproduce(Plan(tmp_path))
+def test_real_images_stand_beside_both_runs(quick_full_quick):
+    made = quick_full_quick[0]
     data = load(DIGITS.data)
     real = helvetica.numbers(data.test.x, data.train.x[:300])
     assert made.summary["real"] == {"caption": helvetica.REAL, **real}
@@ -332,11 +357,11 @@ def test_real_images_stand_beside_both_runs(short, tmp_path):
     assert len(made.summary["runs"]) == 2, "as results/tables.py reads it"
 
 
-def test_what_d_said_at_the_end_is_in_the_summary(short, tmp_path):
-    for budget, steps in (("full", (120, 4)), ("quick", (60, 2))):
-        made = helvetica.reproduce(Plan(tmp_path, budget)).summary
-        for each, step, one in zip((1, 30), steps, made["runs"], strict=True):
-            lines = map(json.loads, Run(tmp_path / "runs" / f"digits-{each}-of-g-seed0").log.read_text().splitlines())
+def test_what_d_said_at_the_end_is_in_the_summary(full_quick):
+    folder, both = full_quick
+    for made, steps in zip(both, ((120, 4), (60, 2)), strict=True):
+        for each, step, one in zip((1, 30), steps, made.summary["runs"], strict=True):
+            lines = map(json.loads, Run(folder / "runs" / f"digits-{each}-of-g-seed0").log.read_text().splitlines())
             (line,) = (line for line in lines if line["step"] == step)
             assert {name: one[name] for name in helvetica.LOGGED} == {name: line[name] for name in helvetica.LOGGED}
     assert {"d_real", "d_fake"} <= {*helvetica.LOGGED}

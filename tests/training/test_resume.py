@@ -1,6 +1,7 @@
 """Exactness: a run that was interrupted, however it was, ends with the same bits as one that was not."""
 
 import dataclasses
+import functools
 import json
 import os
 import random
@@ -34,13 +35,25 @@ def stop_after(calls: int):
     return lambda: next(count) >= calls
 
 
+@pytest.fixture(scope="module")
+def never_stopped(tmp_path_factory):
+    """Gives a run that went through all steps of a configuration, one for all tests, which leave it as it is."""
+
+    @functools.cache
+    def trained(config):
+        run = Run(tmp_path_factory.mktemp("whole") / "run")
+        assert train(config, data(), run).state == "finished"
+        return run
+
+    return trained
+
+
 @pytest.mark.parametrize("optimiser", ["momentum", "adam"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("cut", [1, 4, 7, 11])
-def test_interrupted_and_resumed_equals_straight_through(tmp_path, mode, optimiser, cut):
+def test_interrupted_and_resumed_equals_straight_through(never_stopped, tmp_path, mode, optimiser, cut):
     config = tiny(mode=mode, optimiser=optimiser, average_decay=0.9)
-    whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
-    assert train(config, data(), whole).state == "finished"
+    whole, parts = never_stopped(config), Run(tmp_path / "parts")
     assert train(config, data(), parts, stop=stop_after(cut)).state == "interrupted"
     assert parts.status().items() >= {"step": cut, "state": "interrupted"}.items()
     assert train(config, data(), parts, resume=True).state == "finished"
@@ -57,10 +70,9 @@ def test_more_steps_on_a_finished_run_equal_a_longer_run(tmp_path, mode):
 
 
 @pytest.mark.parametrize("cut", [3, 6, 9])
-def test_two_stages_resume_on_either_side_of_the_border(tmp_path, cut):
+def test_two_stages_resume_on_either_side_of_the_border(never_stopped, tmp_path, cut):
     config = dataclasses.replace(tiny(average_decay=0.5), second_stage=StackConfig(after=6, hidden=(7,)))
-    whole, parts = Run(tmp_path / "whole"), Run(tmp_path / "parts")
-    train(config, data(), whole)
+    whole, parts = never_stopped(config), Run(tmp_path / "parts")
     train(config, data(), parts, stop=stop_after(cut))
     train(config, data(), parts, resume=True)
     assert bits(whole) == bits(parts)
@@ -96,9 +108,8 @@ def test_log_lines_are_json_with_steps_in_order(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["generator", "discriminator", "generator-optimiser", "game", "average"])
-def test_a_flipped_byte_in_a_checkpoint_is_one_clear_error(tmp_path, name):
-    run = Run(tmp_path / "run")
-    train(tiny(average_decay=0.9), data(), run)
+def test_a_flipped_byte_in_a_checkpoint_is_one_clear_error(never_stopped, tmp_path, name):
+    run = Run(shutil.copytree(never_stopped(tiny(average_decay=0.9)).path, tmp_path / "run"))
     file = run.checkpoint(12) / f"{name}.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1

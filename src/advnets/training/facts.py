@@ -1,5 +1,6 @@
 """What config.json tells beside the configuration, and what of it is no longer so when a run goes on."""
 
+import functools
 import os
 import platform
 from importlib import metadata
@@ -131,6 +132,7 @@ def _restrictions() -> list[str]:
     return [f"{name}={os.environ[name]}" for name in _RESTRICTING if name in os.environ]
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
