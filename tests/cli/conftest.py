@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import tyro
 
 from advnets.cli.main import main
 
@@ -25,18 +24,6 @@ class Done:
     err: str
 
 
-_read: dict[object, object] = {}
-_cli = tyro.cli
-
-
-def read_once(kind: object, *, prog: str, args: list[str], default: object, **more: object) -> object:
-    """What tyro makes of the same words and the same defaults, asked once: it takes longer than a tiny training."""
-    key = (kind, prog, *args, repr(default))
-    if key not in _read:
-        _read[key] = _cli(kind, prog=prog, args=args, default=default, **more)
-    return _read[key]
-
-
 Command = Callable[[str], Done]
 
 
@@ -47,7 +34,6 @@ def advnets(
     """Run a command line in an empty folder; `SMALL` stands for settings of tiny nets."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    monkeypatch.setattr(tyro, "cli", read_once)
 
     def run(line: str) -> Done:
         capsys.readouterr()
