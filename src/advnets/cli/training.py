@@ -9,13 +9,23 @@ from advnets.errors import InputError
 from advnets.runs import Run
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from advnets.cli.settings import Arguments
     from advnets.data import DataSet
     from advnets.training.loop import Validate
     from advnets.training.outcome import Outcome
 
 
 def trained(
-    config: Config, data: "DataSet", target: Run, *, resume: bool, opening: Sequence[str] = (), smaller: str
+    config: Config,
+    data: "DataSet",
+    target: Run,
+    *,
+    resume: bool,
+    opening: Sequence[str] = (),
+    smaller: str,
+    fabric: "Fabric | None" = None,
 ) -> tuple["Outcome", int]:
     """Train with a display, and return how it ended and the exit status of an interruption.
 
@@ -34,8 +44,29 @@ def trained(
             outcome = semi_supervised.train(config, data, target, resume=resume, stop=interruption, report=report)
             return outcome, interruption.exit_status
         validate = _validator(config, data) if config.train.validate_every else None
-        outcome = train(config, data, target, resume=resume, stop=interruption, report=report, validate=validate)
+        if fabric is not None and not fabric.is_global_zero:
+            report = _silent
+        outcome = train(
+            config, data, target, resume=resume, stop=interruption, report=report, validate=validate, fabric=fabric
+        )
     return outcome, interruption.exit_status
+
+
+def launched(config: Config, arguments: "Arguments") -> "Fabric":
+    """Start the processes that were asked for, or join those of torchrun; all but the first keep silent."""
+    from advnets.training.processes import launched as launch
+
+    if arguments.devices < 1 or arguments.nodes < 1:
+        raise InputError(
+            f"--devices is {arguments.devices} and --nodes {arguments.nodes}, allowed: 1 or more; leave them out"
+        )
+    if (config.semi or config.rival) and arguments.devices * arguments.nodes > 1:
+        raise InputError(f"{config.recipe} is trained by one process, allowed: games; leave --devices and --nodes out")
+    return launch(config, arguments.devices, arguments.nodes)
+
+
+def _silent(progress: object) -> None:
+    """Show nothing, as all but the first of several processes do."""
 
 
 def _validator(config: Config, data: "DataSet") -> "Validate":
