@@ -38,7 +38,7 @@ def trained(
     from advnets.training import check_device, train
 
     check_device(config)
-    told = [*opening, *(_changes(config, target) if resume else ())]
+    told = [*opening, *(_changes(config, target, fabric) if resume else ())]
     with catching() as interruption, _device_errors(smaller), showing(target, told) as report:
         if config.semi:
             outcome = semi_supervised.train(config, data, target, resume=resume, stop=interruption, report=report)
@@ -75,11 +75,11 @@ def _validator(config: Config, data: "DataSet") -> "Validate":
     return validator(config, data)
 
 
-def _changes(config: Config, target: Run) -> list[str]:
+def _changes(config: Config, target: Run, fabric: "Fabric | None") -> list[str]:
     """Say in a line, if at all, why going on here may give other bits than never stopping."""
     from advnets.training import differences, elsewhere
 
-    changes = differences(target, config)
+    changes = differences(target, config, fabric)
     if changes:
         step = [0, *target.checkpoint_steps()][-1]
         return [f"from step {step} on not bit for bit as if it had never stopped, because {', '.join(changes)}"]

@@ -95,7 +95,8 @@ def _train(
     with session.opened(run, config, data, fabric, resume=resume):
         if resume:
             game = _resumed(game, run, data, mean, fabric)
-            note_elsewhere(run, game.step, differences(run, config, fabric))
+            if fabric.is_global_zero:
+                note_elsewhere(run, game.step, differences(run, config, fabric))
         watch = new_watch(run, config)
         run.write_status(game.step, "running", **watch.told())
         with session.interruptible(run, watch.told):

@@ -64,7 +64,7 @@ def launched(config: Config, devices: int = 1, nodes: int = 1) -> Fabric:
 
 def average(fabric: Fabric, x: Tensor) -> Tensor:
     """Return the mean of a tensor over the processes."""
-    made = fabric.all_reduce(x, reduce_op="mean")
+    made = fabric.all_reduce(x.detach().clone(), reduce_op="mean")
     assert isinstance(made, Tensor)  # as of any one tensor
     return made
 
