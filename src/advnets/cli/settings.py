@@ -114,12 +114,11 @@ def read(tokens: list[str]) -> Arguments:
 
 
 def restarted(arguments: Arguments) -> Arguments:
-    """Go on with the run where torchrun starts the processes again after one was lost."""
-    again = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
-    if not again or arguments.resume:
+    """Go on with the run in --out under torchrun, which gives the same command again after a process was lost."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or arguments.resume:
         return arguments
     if arguments.out is None:
-        raise InputError("torchrun starts again and --out is not given, allowed: --out DIR, the run to go on with")
+        raise InputError("torchrun may start again and --out is not given, allowed: --out DIR, the run to go on with")
     return dataclasses.replace(arguments, resume=Run(arguments.out).exists())
 
 
