@@ -83,7 +83,7 @@ def together(folder: Path, rank: int, count: int, port: int, jobs: list[str], ki
         if getattr(progress, "step", None) == kill_at and rank == count - 1:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    fabric = processes.launched(games.tiny())
+    fabric = processes.launched(games.SHARED[jobs[0]]()[0])
     (folder / f"heard-{rank}").write_text(processes.told(fabric, f"ä from {rank}"))
     for job in jobs:
         config, data = games.SHARED[job]()

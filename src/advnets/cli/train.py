@@ -132,12 +132,13 @@ def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:
 
 def _train(config: Config, data: DataSet, target: Run, arguments: settings.Arguments, fabric: "Fabric") -> int:
     step = [0, *target.checkpoint_steps()][-1]
+    going_on = [f"going on with {target.path} at step {step}"] if arguments.resume else []
     outcome, interrupted = trained(
         config,
         data,
         target,
         resume=arguments.resume,
-        opening=[f"going on with {target.path} at step {step}"] if arguments.resume else (),
+        opening=[*going_on, *_sharing(config, fabric)],
         smaller="make --train.batch_size, --generator.hidden or --discriminator.hidden smaller",
         fabric=fabric,
     )
@@ -150,6 +151,13 @@ def _train(config: Config, data: DataSet, target: Run, arguments: settings.Argum
     elif evaluation:
         print(_score(evaluation))
     return status
+
+
+def _sharing(config: Config, fabric: "Fabric") -> list[str]:
+    """Say how many processes there are, if there are several."""
+    count, batch = fabric.world_size, config.train.batch_size
+    told = f"{count} processes, each with {batch // count} of the {batch} examples of a minibatch"
+    return [told] if count > 1 else []
 
 
 def _evaluate(data: DataSet, target: Run) -> dict[str, Any]:

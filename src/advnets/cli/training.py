@@ -56,10 +56,6 @@ def launched(config: Config, arguments: "Arguments") -> "Fabric":
     """Start the processes that were asked for, or join those of torchrun; all but the first keep silent."""
     from advnets.training.processes import launched as launch
 
-    if arguments.devices < 1 or arguments.nodes < 1:
-        raise InputError(
-            f"--devices is {arguments.devices} and --nodes {arguments.nodes}, allowed: 1 or more; leave them out"
-        )
     if (config.semi or config.rival) and arguments.devices * arguments.nodes > 1:
         raise InputError(f"{config.recipe} is trained by one process, allowed: games; leave --devices and --nodes out")
     return launch(config, arguments.devices, arguments.nodes)

@@ -32,11 +32,7 @@ class Batches:
                 f"--train.batch_size is {batch_size}, allowed: up to the {len(x)} training examples; "
                 "set --train.batch_size"
             )
-        if batch_size % processes:
-            raise InputError(
-                f"--train.batch_size is {batch_size}, allowed with {processes} processes: a multiple of {processes}; "
-                "set --train.batch_size"
-            )
+        require_even(batch_size, processes)
         self.x = x
         self.c = c
         self.batch_size = batch_size
@@ -64,3 +60,12 @@ class Batches:
             self._epoch = epoch
         first = index * self.batch_size + self.rank * self.share
         return self._order[first : first + self.share]
+
+
+def require_even(batch_size: int, processes: int) -> None:
+    """Raise InputError where a minibatch does not part evenly over processes."""
+    if batch_size % processes:
+        raise InputError(
+            f"--train.batch_size is {batch_size}, allowed with {processes} processes: a multiple of {processes}; "
+            "set --train.batch_size"
+        )

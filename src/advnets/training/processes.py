@@ -1,5 +1,6 @@
 """Several processes that train one run together, by PyTorch's distributed engine through lightning-fabric."""
 
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,9 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
 from advnets.config import Config, check
+from advnets.errors import InputError
 from advnets.runs import Run
+from advnets.training.batches import require_even
 from advnets.training.outcome import check_device
 
 _PATIENCE = timedelta(minutes=10)
@@ -45,21 +48,47 @@ def launched(config: Config, devices: int = 1, nodes: int = 1) -> Fabric:
     """Return what knows device, precision and processes, once there are `devices` of them on each of `nodes` machines.
 
     Where torchrun has started this one, it joins the others, and there are as many as torchrun says. Raises InputError
-    for a device that is not there.
+    for a device that is not there, a minibatch that does not part evenly, and machines that do not know of each other.
     """
     check_device(config)
     train = check(config).train
     if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun's
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
+    _require_places(devices, nodes)
+    require_even(train.batch_size, devices * nodes)
     if devices * nodes == 1:
         return Fabric(accelerator=train.device, devices=1, precision=train.precision)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # every process would say its number
     strategy = DDPStrategy(timeout=_PATIENCE)
     fabric = Fabric(
         accelerator=train.device, devices=devices, num_nodes=nodes, strategy=strategy, precision=train.precision
     )
-    fabric.launch()
+    os.environ.setdefault(
+        "TORCH_CPP_LOG_LEVEL", "ERROR"
+    )  # for those that this one starts; what went wrong is told below
+    try:
+        fabric.launch()
+    except RuntimeError as error:
+        if not is_loss(error):
+            raise
+        raise InputError(
+            f"the {devices * nodes} processes did not find one another ({str(error).splitlines()[0]}), allowed: all of "
+            "them started, and the first one reachable; start them again"
+        ) from error
     return fabric
+
+
+def _require_places(devices: int, nodes: int) -> None:
+    """Refuse numbers of processes that cannot be, and several machines of which this one does not know its place."""
+    if devices < 1 or nodes < 1:
+        raise InputError(f"--devices is {devices} and --nodes {nodes}, allowed: 1 or more; leave them out")
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK") if name not in os.environ]
+    if nodes > 1 and "LOCAL_WORLD_SIZE" not in os.environ and missing:
+        raise InputError(
+            f"--nodes is {nodes} and {', '.join(missing)} are not set, allowed: address and port of the first machine, "
+            "and this one's number from 0; set them, or give the command by torchrun"
+        )
 
 
 def average(fabric: Fabric, x: Tensor) -> Tensor:
