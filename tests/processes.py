@@ -63,6 +63,37 @@ def digits(folder: Path, mode: str, told: Path) -> None:
     told.write_text(train(config, load(config.data), run, resume=run.exists()).state)
 
 
+def together(folder: Path, rank: int, count: int, port: int, jobs: list[str], kill_at: int | None = None) -> None:
+    """Train games of `training.games.SHARED` as one of `count` processes, as torchrun starts them.
+
+    The last of these kills itself once it has made `kill_at` steps; what ends the others is written into the folder.
+    """
+    import signal
+
+    from advnets.errors import InputError
+    from advnets.runs import Run
+    from advnets.training import processes, train
+    from training import games
+
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "GROUP_RANK": 0}
+    os.environ.update({name: str(value) for name, value in places.items()})
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), TORCHELASTIC_RUN_ID="test")
+
+    def report(progress: object) -> None:
+        if getattr(progress, "step", None) == kill_at and rank == count - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    fabric = processes.launched(games.SHARED[jobs[0]]()[0])
+    (folder / f"heard-{rank}").write_text(processes.told(fabric, f"ä from {rank}"))
+    for job in jobs:
+        config, data = games.SHARED[job]()
+        run = Run(folder / job)
+        try:
+            train(config, data, run, resume=run.exists(), report=report, fabric=fabric)
+        except InputError as error:
+            (folder / f"{job}-{rank}").write_text(str(error))
+
+
 def page_faults(keep: bool, told: Path) -> None:
     """Write how many pages ten steps of a large layer took from the system, when memory is kept or is not."""
     import resource

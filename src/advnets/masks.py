@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from advnets.config import MaskKind
+from advnets.seeds import rows
 
 Known = Float[Tensor, "n *shape"]
 _Hidden = Bool[Tensor, "n height width"]
@@ -20,6 +21,10 @@ def draw(kinds: Sequence[MaskKind], count: int, shape: tuple[int, ...], random: 
     either side up to the whole of it; halves: the left, right, upper or lower one; strokes: four thick lines; columns:
     a run of neighbouring columns; all: everything. A vector is an image of one row.
     """
+    return rows(count, random, lambda whole: _draw(kinds, whole, shape, random))
+
+
+def _draw(kinds: Sequence[MaskKind], count: int, shape: tuple[int, ...], random: torch.Generator) -> Known:
     height, width = shape[1:] if len(shape) == 3 else (1, shape[0])
     chosen = torch.randint(len(kinds), (count,), generator=random, device=random.device)
     hidden = torch.zeros(count, height, width, dtype=torch.bool, device=random.device)

@@ -5,12 +5,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from advnets.config import NoiseConfig
+from advnets.seeds import rows
 
 Noise = Float[Tensor, "batch latent"]
 
 
 def draw(config: NoiseConfig, count: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Noise:
     """Draw z ~ p_z on the generator's device: `count` rows of `config.dimension` units."""
+    return rows(count, generator, lambda whole: _draw(config, whole, generator, dtype))
+
+
+def _draw(config: NoiseConfig, count: int, generator: torch.Generator, dtype: torch.dtype) -> Noise:
     shape, device = (count, config.dimension), generator.device
     match config.kind:
         case "uniform":

@@ -1,7 +1,7 @@
 """Small games for tests."""
 
-import contextlib
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from torch.optim import SGD
 
-from advnets.config import Config, DiscriminatorConfig, GeneratorConfig, NoiseConfig, TrainConfig
+from advnets.config import ConditionConfig, Config, DiscriminatorConfig, GeneratorConfig, NoiseConfig, TrainConfig
 from advnets.data.dataset import DataSet, Scaling, Split
 from advnets.training.batches import Batches
 from advnets.training.game import MEASURES, Game, Player, new_game
@@ -77,7 +77,35 @@ def dirac(theta: float, psi: float, rate: float, **train) -> tuple[Game, Batches
         None,
         torch.Generator().manual_seed(0),
         torch.zeros(len(MEASURES)),
-        contextlib.nullcontext,
+        Fabric(accelerator="cpu", devices=1),
         dtype=torch.float64,
     )
     return game, Batches(torch.zeros(9, 1, dtype=torch.float64), 3, 0)
+
+
+def _of_masks() -> tuple[Config, DataSet]:
+    masked = ConditionConfig("masks", size=9, masks=("pixels", "halves", "blocks"))
+    game = tiny(reconstruction_weight=5.0, optimiser="adam", learning_rate=1e-3, precision="64-true", batch_size=8)
+    return dataclasses.replace(game, condition=masked), data(count=32)
+
+
+def _of_classes() -> tuple[Config, DataSet]:
+    examples = data(count=32)
+    labelled = [dataclasses.replace(part, labels=np.arange(len(part.x)) % 3) for part in (examples.train,) * 3]
+    train, validation, test = labelled
+    examples = dataclasses.replace(examples, train=train, validation=validation, test=test, class_names=("a", "b", "c"))
+    units = {"generator_units": (5, 3), "discriminator_units": (5, 3)}
+    game = tiny(precision="64-true", batch_size=8)
+    return dataclasses.replace(game, condition=ConditionConfig("labels", size=3, **units)), examples
+
+
+SHARED: dict[str, Callable[[], tuple[Config, DataSet]]] = {
+    "released": lambda: (tiny(precision="64-true", batch_size=8, average_decay=0.9, steps=20), data(count=32)),
+    "paper": lambda: (
+        tiny(mode="paper", k=3, rest_above=0.03, learning_rate=0.05, precision="64-true", batch_size=8),
+        data(count=32),
+    ),
+    "masks": _of_masks,
+    "classes": _of_classes,
+}
+"""Games that several processes can train, with their data."""

@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -72,6 +73,12 @@ class Arguments:
     """Print the resolved configuration and write nothing."""
     evaluate: bool = False
     """Score the finished run, beside training images scored alike; advnets evaluate says more."""
+    devices: int = 1
+    """Processes on this machine, each with a share of every minibatch and a device of its own."""
+    nodes: int = 1
+    """Machines, on each of which this command is given; or start it by torchrun, which sets both."""
+    strategy: Literal["ddp"] = "ddp"
+    """How processes share a run: each has the nets, and gradients are averaged."""
     offline: bool = False
     """Never fetch data."""
     json: bool = False
@@ -104,6 +111,15 @@ def read(tokens: list[str]) -> Arguments:
     named = next((token for token in tokens if token in recipes.RECIPES), "digits")
     base = recipes.get(named) if {"-h", "--help"} & set(tokens) else _WIDEST
     return parse(Arguments, tokens, "train", _arguments(base))
+
+
+def restarted(arguments: Arguments) -> Arguments:
+    """Go on with the run in --out under torchrun, which gives the same command again after a process was lost."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ or arguments.resume:
+        return arguments
+    if arguments.out is None:
+        raise InputError("torchrun may start again and --out is not given, allowed: --out DIR, the run to go on with")
+    return dataclasses.replace(arguments, resume=Run(arguments.out).exists())
 
 
 def fresh(arguments: Arguments, tokens: list[str], load: Load) -> tuple[Config, DataSet | None]:

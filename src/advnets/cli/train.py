@@ -4,6 +4,7 @@ import contextlib
 import functools
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from advnets.cli import settings
 from advnets.cli.log import last_line
 from advnets.cli.main import BAD_ANSWER, DONE
 from advnets.cli.output import emit, listing, say, sizes
-from advnets.cli.training import trained
+from advnets.cli.training import launched, trained
 from advnets.config import Config, DataConfig, to_json
 from advnets.data import CATALOGUE, DataSet, load
 from advnets.errors import plain
@@ -19,6 +20,8 @@ from advnets.parameters import parameter_counts
 from advnets.runs import Run, next_folder, reserved
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from advnets.training.outcome import Outcome
 
 
@@ -28,7 +31,7 @@ def run(tokens: list[str]) -> int:
     1 for a run that diverged or that a bad verdict stopped, 130 or 143 for one that a signal stopped.
     """
     tokens = settings.spelled_out(tokens)
-    arguments = settings.read(tokens)
+    arguments = settings.restarted(settings.read(tokens))
     load_data = functools.partial(load, offline=arguments.offline, report=lambda line: print(line, file=sys.stderr))
     if arguments.resume:
         config, target = settings.resumed(arguments, tokens)
@@ -36,7 +39,8 @@ def run(tokens: list[str]) -> int:
             return _dry_run(config, None, target.path, as_json=arguments.json)
         if _is_finished(config, target) and not arguments.evaluate:
             return _tell_finished(config, target, as_json=arguments.json)
-        return _train(config, load_data(config.data), target, arguments)
+        held = load_data(config.data)
+        return _train(config, held, target, arguments, launched(config, arguments))
     if arguments.out:
         Run(arguments.out).require_free()
     config, data = settings.fresh(arguments, tokens, load_data)
@@ -44,9 +48,24 @@ def run(tokens: list[str]) -> int:
         out = arguments.out or next_folder(settings.RUNS, config.recipe)
         return _dry_run(config, data, out, as_json=arguments.json)
     data = data or load_data(config.data)
-    folder = contextlib.nullcontext(arguments.out) if arguments.out else reserved(settings.RUNS, config.recipe)
-    with folder as path:
-        return _train(config, data, Run(path), arguments)
+    fabric = launched(config, arguments)
+    with _folder(arguments, config, fabric) as path:
+        return _train(config, data, Run(path), arguments, fabric)
+
+
+@contextlib.contextmanager
+def _folder(arguments: settings.Arguments, config: Config, fabric: "Fabric") -> Iterator[Path]:
+    """Yield the folder of a new run, which the first of several processes finds for all."""
+    from advnets.training.processes import told
+
+    if arguments.out:
+        yield arguments.out
+    elif fabric.is_global_zero:
+        with reserved(settings.RUNS, config.recipe) as path:
+            told(fabric, str(path))
+            yield path
+    else:
+        yield Path(told(fabric, ""))
 
 
 def _dry_run(config: Config, data: DataSet | None, out: Path, *, as_json: bool) -> int:
@@ -111,16 +130,20 @@ def _tell_finished(config: Config, target: Run, *, as_json: bool) -> int:
     return DONE
 
 
-def _train(config: Config, data: DataSet, target: Run, arguments: settings.Arguments) -> int:
+def _train(config: Config, data: DataSet, target: Run, arguments: settings.Arguments, fabric: "Fabric") -> int:
     step = [0, *target.checkpoint_steps()][-1]
+    going_on = [f"going on with {target.path} at step {step}"] if arguments.resume else []
     outcome, interrupted = trained(
         config,
         data,
         target,
         resume=arguments.resume,
-        opening=[f"going on with {target.path} at step {step}"] if arguments.resume else (),
+        opening=[*going_on, *_sharing(config, fabric)],
         smaller="make --train.batch_size, --generator.hidden or --discriminator.hidden smaller",
+        fabric=fabric,
     )
+    if not fabric.is_global_zero:
+        return DONE
     status = _conclude(config, target, outcome, interrupted, as_json=arguments.json)
     evaluation = _evaluate(data, target) if arguments.evaluate and outcome.state == "finished" else None
     if arguments.json:
@@ -128,6 +151,13 @@ def _train(config: Config, data: DataSet, target: Run, arguments: settings.Argum
     elif evaluation:
         print(_score(evaluation))
     return status
+
+
+def _sharing(config: Config, fabric: "Fabric") -> list[str]:
+    """Say how many processes there are, if there are several."""
+    count, batch = fabric.world_size, config.train.batch_size
+    told = f"{count} processes, each with {batch // count} of the {batch} examples of a minibatch"
+    return [told] if count > 1 else []
 
 
 def _evaluate(data: DataSet, target: Run) -> dict[str, Any]:

@@ -9,13 +9,23 @@ from advnets.errors import InputError
 from advnets.runs import Run
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from advnets.cli.settings import Arguments
     from advnets.data import DataSet
     from advnets.training.loop import Validate
     from advnets.training.outcome import Outcome
 
 
 def trained(
-    config: Config, data: "DataSet", target: Run, *, resume: bool, opening: Sequence[str] = (), smaller: str
+    config: Config,
+    data: "DataSet",
+    target: Run,
+    *,
+    resume: bool,
+    opening: Sequence[str] = (),
+    smaller: str,
+    fabric: "Fabric | None" = None,
 ) -> tuple["Outcome", int]:
     """Train with a display, and return how it ended and the exit status of an interruption.
 
@@ -28,14 +38,31 @@ def trained(
     from advnets.training import check_device, train
 
     check_device(config)
-    told = [*opening, *(_changes(config, target) if resume else ())]
+    told = [*opening, *(_changes(config, target, fabric) if resume else ())]
     with catching() as interruption, _device_errors(smaller), showing(target, told) as report:
         if config.semi:
             outcome = semi_supervised.train(config, data, target, resume=resume, stop=interruption, report=report)
             return outcome, interruption.exit_status
         validate = _validator(config, data) if config.train.validate_every else None
-        outcome = train(config, data, target, resume=resume, stop=interruption, report=report, validate=validate)
+        if fabric is not None and not fabric.is_global_zero:
+            report = _silent
+        outcome = train(
+            config, data, target, resume=resume, stop=interruption, report=report, validate=validate, fabric=fabric
+        )
     return outcome, interruption.exit_status
+
+
+def launched(config: Config, arguments: "Arguments") -> "Fabric":
+    """Start the processes that were asked for, or join those of torchrun; all but the first keep silent."""
+    from advnets.training.processes import launched as launch
+
+    if (config.semi or config.rival) and arguments.devices * arguments.nodes > 1:
+        raise InputError(f"{config.recipe} is trained by one process, allowed: games; leave --devices and --nodes out")
+    return launch(config, arguments.devices, arguments.nodes)
+
+
+def _silent(progress: object) -> None:
+    """Show nothing, as all but the first of several processes do."""
 
 
 def _validator(config: Config, data: "DataSet") -> "Validate":
@@ -44,11 +71,11 @@ def _validator(config: Config, data: "DataSet") -> "Validate":
     return validator(config, data)
 
 
-def _changes(config: Config, target: Run) -> list[str]:
+def _changes(config: Config, target: Run, fabric: "Fabric | None") -> list[str]:
     """Say in a line, if at all, why going on here may give other bits than never stopping."""
     from advnets.training import differences, elsewhere
 
-    changes = differences(target, config)
+    changes = differences(target, config, fabric)
     if changes:
         step = [0, *target.checkpoint_steps()][-1]
         return [f"from step {step} on not bit for bit as if it had never stopped, because {', '.join(changes)}"]

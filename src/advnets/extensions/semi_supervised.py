@@ -87,7 +87,7 @@ def _train(
         session.require_fit(run, config, data)
     game = new_game(config, data, fabric)
     keep_memory(game.generator.net, game.discriminator.net)
-    with session.opened(run, config, data, fabric.device, resume=resume):
+    with session.opened(run, config, data, fabric, resume=resume):
         if resume:
             _resume(game, run)
             note_elsewhere(run, game.step, differences(run, config))

@@ -13,20 +13,32 @@ class Batches:
 
     Every epoch has its own permutation, a function of (seed, epoch) alone, so that there is no state to
     save. The examples left over after the last full minibatch of an epoch wait for the next permutation.
-    Raises InputError where one minibatch is larger than the data.
+    Of several processes each gets its own rows of every minibatch, in the order of their ranks.
+    Raises InputError where one minibatch is larger than the data, or does not part evenly.
     """
 
     def __init__(
-        self, x: Float[Tensor, "n *shape"], batch_size: int, seed: int, c: Float[Tensor, "n c"] | None = None
+        self,
+        x: Float[Tensor, "n *shape"],
+        batch_size: int,
+        seed: int,
+        c: Float[Tensor, "n c"] | None = None,
+        *,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         if batch_size > len(x):
             raise InputError(
                 f"--train.batch_size is {batch_size}, allowed: up to the {len(x)} training examples; "
                 "set --train.batch_size"
             )
+        require_even(batch_size, processes)
         self.x = x
         self.c = c
         self.batch_size = batch_size
+        self.share = batch_size // processes
+        """Examples of a minibatch that this process has."""
+        self.rank = rank
         self.seed = seed
         self.per_epoch = len(x) // batch_size
         self._epoch = -1
@@ -46,4 +58,14 @@ class Batches:
             order = torch.randperm(len(self.x), generator=stream(self.seed, "order", epoch))
             self._order = order.to(self.x.device)
             self._epoch = epoch
-        return self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        first = index * self.batch_size + self.rank * self.share
+        return self._order[first : first + self.share]
+
+
+def require_even(batch_size: int, processes: int) -> None:
+    """Raise InputError where a minibatch does not part evenly over processes."""
+    if batch_size % processes:
+        raise InputError(
+            f"--train.batch_size is {batch_size}, allowed with {processes} processes: a multiple of {processes}; "
+            "set --train.batch_size"
+        )

@@ -19,7 +19,7 @@ from advnets.training.processor import faithful
 
 _SMALL = 1_000_000  # parameters of both nets, under which a second thread does not pay
 _RESTRICTING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS")
-_BEFORE = {"products": "default"}  # of runs made before it was written down
+_BEFORE = {"products": "default", "processes": 1}  # of runs made before it was written down
 
 
 def threads(config: Config, shape: tuple[int, ...]) -> int:
@@ -30,7 +30,7 @@ def threads(config: Config, shape: tuple[int, ...]) -> int:
     return 1 if sum(parameter_counts(config, shape).values()) < _SMALL else torch.get_num_threads()
 
 
-def facts(config: Config, data: DataSet, device: torch.device) -> dict[str, Any]:
+def facts(config: Config, data: DataSet, fabric: Fabric) -> dict[str, Any]:
     """What config.json holds beside the configuration: data, parameter counts, versions, machine."""
     return {
         "data": {
@@ -45,12 +45,18 @@ def facts(config: Config, data: DataSet, device: torch.device) -> dict[str, Any]
             **({"class_names": list(data.class_names)} if _by_class(config) else {}),
         },
         "parameters": parameter_counts(config, data.shape, stage=2 if config.second_stage else 1),
-        **machine(device, torch.get_num_threads()),
+        **_together(fabric, torch.get_num_threads()),
     }
 
 
 def _by_class(config: Config) -> bool:
     return config.condition is not None and config.condition.kind == "labels"
+
+
+def _together(fabric: Fabric, threads: int) -> dict[str, dict[str, Any]]:
+    """Describe the machine, and how many processes there are."""
+    made = machine(fabric.device, threads)
+    return {**made, "machine": {**made["machine"], "processes": fabric.world_size}}
 
 
 def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:
@@ -69,13 +75,14 @@ def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def differences(run: Run, config: Config) -> list[str]:
+def differences(run: Run, config: Config, fabric: Fabric | None = None) -> list[str]:
     """List what is not as it was when the run began, so that going on may give other bits than never stopping.
 
     What the run does not tell, because an earlier version began it, is left out.
     """
     content = run.read()
-    now = machine(Fabric(accelerator=config.train.device, devices=1).device, threads(config, run.shape()))
+    fabric = fabric or Fabric(accelerator=config.train.device, devices=1)
+    now = _together(fabric, threads(config, run.shape()))
     found = []
     for part, values in now.items():
         stored = content.get(part)

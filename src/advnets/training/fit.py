@@ -101,7 +101,7 @@ def _train(
         session.require_fit(run, config, data)
     fit = new_fit(config, data, fabric.device)
     keep_memory(fit.model)
-    with session.opened(run, config, data, fabric.device, resume=resume):
+    with session.opened(run, config, data, fabric, resume=resume):
         if resume:
             _resume(fit, run)
             note_elsewhere(run, fit.step, differences(run, config))

@@ -1,7 +1,5 @@
 """The two players with their gradient rules: everything that changes from step to step."""
 
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +13,7 @@ from advnets.conditions import Conditions
 from advnets.config import Config, StackConfig, TrainConfig
 from advnets.nets.build import build_discriminator, build_generator, stack
 from advnets.nets.init import layer_weights, limit_column_norms_
-from advnets.seeds import stream
+from advnets.seeds import shared, stream
 from advnets.training import schedules
 
 MEASURES = ("value", "discriminator_loss", "generator_loss", "d_real", "d_fake")
@@ -29,8 +27,15 @@ class Player:
     optimiser: Optimizer
     initial_rate: float
     max_column_norm: float | None
+    parallel: nn.Module | None = None
+    """The net as several processes train it, with gradients averaged over them; None where there is one."""
     slowed: float = 1.0
     """What rollbacks have multiplied the learning rate by."""
+
+    @property
+    def play(self) -> nn.Module:
+        """The net to call where its gradient is wanted."""
+        return self.parallel or self.net
 
     def rate(self, train: TrainConfig, step: int) -> float:
         """Learning rate of a step of the stage."""
@@ -66,10 +71,13 @@ class Game:
     average: AveragedModel | None
     random: torch.Generator
     sums: Tensor
-    autocast: Callable[[], contextlib.AbstractContextManager[object]]
+    fabric: Fabric
+    """Device, precision, and the processes that play together."""
     step: int = 0
     stage: int = 1
     summed: int = 0
+    moved: bool = False
+    """Whether a player has moved in the present step."""
     dtype: torch.dtype = field(default=torch.float32)
     conditions: Conditions | None = None
     """p(c), where the run has a condition."""
@@ -86,6 +94,7 @@ class Game:
 
     def update(self, player: Player, per_epoch: int, *, again: bool = False) -> None:
         """Let one player take its step, and the average follow the generator."""
+        self.moved = True
         epoch = self.stage_step * self.config.train.k // per_epoch + 1
         player.update(self.config.train, self.stage_step, epoch, again=again)
         if player is self.generator and self.average is not None:
@@ -131,24 +140,33 @@ def new_game(
     discriminator = build_discriminator(config, shape, weights).to(fabric.device, dtype)
     return Game(
         config,
-        _player(generator, config, "generator"),
-        _player(discriminator, config, "discriminator"),
+        _player(generator, config, "generator", fabric),
+        _player(discriminator, config, "discriminator", fabric),
         _average(generator, config.train),
-        stream(config.seed, "play", device=fabric.device),
+        _random(config, fabric),
         torch.zeros(len(MEASURES), device=fabric.device),
-        fabric.autocast,
+        fabric,
         stage=stage,
         dtype=dtype,
         conditions=conditions,
     )
 
 
-def _player(net: nn.Module, config: Config, side: str) -> Player:
+def _random(config: Config, fabric: Fabric) -> torch.Generator:
+    """Begin the stream of noise, masks and dropout, which all processes share."""
+    random, processes = stream(config.seed, "play", device=fabric.device), fabric.world_size
+    if processes == 1:
+        return random
+    return shared(random, fabric.global_rank, processes, config.train.batch_size // processes)
+
+
+def _player(net: nn.Module, config: Config, side: str, fabric: Fabric) -> Player:
     train = config.train
     rate, limit = train.learning_rate, config.generator.max_column_norm
     if side == "discriminator":
         rate, limit = train.discriminator_learning_rate or rate, config.discriminator.max_column_norm
-    return Player(net, new_optimiser(net, train, rate), rate, limit)
+    parallel = fabric.strategy.setup_module(net) if fabric.world_size > 1 else None
+    return Player(net, new_optimiser(net, train, rate), rate, limit, parallel)
 
 
 def second_stage(game: Game, second: StackConfig, shape: tuple[int, ...]) -> None:
@@ -157,7 +175,7 @@ def second_stage(game: Game, second: StackConfig, shape: tuple[int, ...]) -> Non
     weights = stream(config.seed, "weights", 2)
     net = stack(config, second, game.generator.net, weights).to(device, game.dtype)
     discriminator = build_discriminator(config, shape, weights).to(device, game.dtype)
-    game.generator = _player(net, config, "generator")
-    game.discriminator = _player(discriminator, config, "discriminator")
+    game.generator = _player(net, config, "generator", game.fabric)
+    game.discriminator = _player(discriminator, config, "discriminator", game.fabric)
     game.average = _average(net, config.train)
     game.stage = 2

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from advnets import masks, objectives
 from advnets.training.game import Game
+from advnets.training.processes import average
 
 Rows = Float[Tensor, "batch numbers"]
 Examples = Float[Tensor, "batch *shape"]
@@ -57,4 +58,8 @@ def reconstruction(game: Game, fake: Examples, real: Examples, told: Given) -> T
     if not weight or told.hidden is None:
         return None
     other = game.generator.net(game.latents(len(real), told.generator), game.random)
-    return weight * objectives.reconstruction_loss(fake, other, real, told.hidden)
+    loss = weight * objectives.reconstruction_loss(fake, other, real, told.hidden)
+    if game.fabric.world_size == 1:
+        return loss
+    hidden = told.hidden.sum().clamp_min(1.0)
+    return loss * hidden / average(game.fabric, hidden)  # so that every hidden number of the minibatch counts alike

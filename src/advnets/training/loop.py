@@ -1,8 +1,9 @@
 """Training from the first step to the last, over any number of interruptions."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from advnets.config import Config, check
 from advnets.data.dataset import DataSet, FloatArray
 from advnets.errors import InputError
 from advnets.runs import Run
-from advnets.training import checkpoint, fit, schedules, session
+from advnets.training import checkpoint, fit, processes, schedules, session
 from advnets.training.batches import Batches
 from advnets.training.facts import differences, note_elsewhere
 from advnets.training.game import MEASURES, Game, new_game, second_stage
-from advnets.training.outcome import Outcome, Progress, check_device, dtype
+from advnets.training.outcome import Outcome, Progress, dtype
 from advnets.training.processor import fast_products, keep_memory
 from advnets.training.saved import read_counts
 from advnets.training.showing import completions, save_picture
@@ -40,23 +41,29 @@ def train(
     stop: Callable[[], bool] = lambda: False,
     report: Callable[[Progress], None] = lambda progress: None,
     validate: Validate | None = None,
+    fabric: Fabric | None = None,
 ) -> Outcome:
     """Train a new run up to `config.train.steps`, or with `resume` go on from its last checkpoint.
 
     Every `config.train.validate_every` steps `validate` scores the generator, the averaged one where there is one, and
     the checkpoint of the best score is kept (advnets.evaluation.likelihood.validator makes such a function).
+    `fabric` is that of several processes, launched already (`processes.launched`): each calls this with the same
+    arguments, a minibatch is shared out over them, and the first one writes the run.
     Ends early, with a checkpoint, once `stop` is true or a verdict is bad and `config.train.on_bad` says so; as
     diverged once a loss or a weight is not finite, with the last finite checkpoint kept.
     Raises InputError for settings that do not fit the data or the run, and for a disk that refuses.
     """
     config = conditions.resolved(config, data)
+    _check_processes(config, fabric)
     if config.rival:
         return fit.train(config, data, run, resume=resume, stop=stop, report=report)
     if config.semi:
         raise ValueError("a recipe with semi is trained by advnets.extensions.semi_supervised.train")
     started = time.perf_counter()
     with session.threads_for(config, data):
-        state, step, watch = _train(config, data, run, resume, stop, report, _required(config, validate))
+        fabric = fabric or processes.launched(config)
+        run = run if fabric.is_global_zero else processes.Unwritten(run.path)
+        state, step, watch = _train(config, data, run, resume, stop, report, _required(config, validate), fabric)
     return Outcome(state, step, time.perf_counter() - started, watch.verdict, watch.stopped)
 
 
@@ -68,9 +75,9 @@ def _train(
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
     validate: Validate,
+    fabric: Fabric,
 ) -> tuple[str, int, Watch]:
-    check_device(config)
-    fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
+    check(config)
     _check_reach(config, data)
     given, c = conditions.of_data(config, data), None
     x = torch.from_numpy(data.train.x)
@@ -78,15 +85,18 @@ def _train(
         x, c = conditions.of_split(data.train, given)
         c = None if c is None else c.to(fabric.device, dtype(config))
     mean = x.mean(0) if given is None or not given.masks else _mean(data)
-    batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed, c)
+    rank, of = fabric.global_rank, fabric.world_size
+    x = x.to(fabric.device, dtype(config))
+    batches = Batches(x, config.train.batch_size, config.seed, c, rank=rank, processes=of)
     if resume:
         session.require_fit(run, config, data)
     game = new_game(config, data.shape, mean, fabric, conditions=given)
     keep_memory(game.generator.net, game.discriminator.net)
-    with session.opened(run, config, data, fabric.device, resume=resume):
+    with session.opened(run, config, data, fabric, resume=resume):
         if resume:
             game = _resumed(game, run, data, mean, fabric)
-            note_elsewhere(run, game.step, differences(run, config))
+            if fabric.is_global_zero:
+                note_elsewhere(run, game.step, differences(run, config, fabric))
         watch = new_watch(run, config)
         run.write_status(game.step, "running", **watch.told())
         with session.interruptible(run, watch.told):
@@ -117,17 +127,20 @@ def _play(
     since, played = time.perf_counter(), 0
     while not ending:
         _enter_stage(game, data, run, watch)
-        with fast_products(device):
+        with fast_products(device), _whole(game, run, watch):
             move(game, batches)
         game.step += 1
         played += 1
-        ending = game.step >= train.steps or stop()
+        with _whole(game, run, watch):
+            ending = processes.any_of(game.fabric, stop()) or game.step >= train.steps
         measures = None
         if game.step % train.log_every == 0:
-            measures, line = _log(game, batches, run, probe)
+            with _whole(game, run, watch):
+                measures, line = _log(game, batches, run, probe)
             _time(game, run, time.perf_counter() - since, played)
             since, played = time.perf_counter(), 0
             watch.see(line)
+            watch.stopped = processes.any_of(game.fabric, watch.stopped)
             finite = all(map(math.isfinite, measures.values()))
             if (watch.stopped or not finite) and _went_back(game, run, watch, report):
                 since, ending = time.perf_counter(), False
@@ -144,6 +157,27 @@ def _play(
             ending = False
         since += time.perf_counter() - paused
     return "finished" if game.step >= train.steps else "interrupted"
+
+
+@contextlib.contextmanager
+def _whole(game: Game, run: Run, watch: Watch) -> Iterator[None]:
+    """Save the game as it was before the step, if another process is lost in it and no player has moved yet."""
+    if game.fabric.world_size == 1:
+        yield
+        return
+    before, game.moved = game.random.get_state(), False
+    try:
+        yield
+    except RuntimeError as error:
+        if not processes.is_loss(error):
+            raise
+        if not game.moved:
+            game.random.set_state(before)
+            _save(game, run, watch)
+        raise InputError(
+            f"another process of {run.path} was lost in step {game.step + 1}, allowed: all of them to the end; the "
+            f"checkpoint of step {[0, *run.checkpoint_steps()][-1]} is intact: go on with --resume"
+        ) from error
 
 
 def _enter_stage(game: Game, data: DataSet, run: Run, watch: Watch) -> None:
@@ -174,7 +208,7 @@ def _keep(game: Game, data: DataSet, run: Run, watch: Watch, validate: Validate,
     scoring = train.validate_every > 0 and game.step % train.validate_every == 0
     if (saving or drawing or scoring) and not checkpoint.is_finite(game):
         return False
-    if scoring:
+    if scoring and game.fabric.is_global_zero:
         run.append(run.validation, {"step": game.step, "nats": validate(_shown(game))})
         saving = saving or run.best_step() == game.step
     if saving:
@@ -185,9 +219,20 @@ def _keep(game: Game, data: DataSet, run: Run, watch: Watch, validate: Validate,
 
 
 def _save(game: Game, run: Run, watch: Watch) -> None:
+    if not game.fabric.is_global_zero:
+        return
     with run.writing_checkpoint(game.step, game.config.train.keep_every) as folder:
         checkpoint.save(game, folder, run.flush_lines())
     run.write_status(game.step, "running", **watch.told())
+
+
+def _check_processes(config: Config, fabric: Fabric | None) -> None:
+    """Refuse to share out what several processes cannot train."""
+    if fabric is None or fabric.world_size == 1:
+        return
+    if config.rival or config.train.on_bad == "rollback":
+        what = f"{config.recipe} is no game" if config.rival else "--train.on_bad is rollback"
+        raise InputError(f"{what}, allowed with several processes: games that stop or warn; leave --devices out")
 
 
 def _required(config: Config, validate: Validate | None) -> Validate:
@@ -241,7 +286,8 @@ def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> tuple[d
     train = game.config.train
     before = game.stage_step - 1
     epoch = before * train.k // batches.per_epoch + 1
-    measures = dict(zip(MEASURES, (game.sums / game.summed).tolist(), strict=True))
+    means = processes.average(game.fabric, game.sums / game.summed)
+    measures = dict(zip(MEASURES, means.tolist(), strict=True))
     line: dict[str, Any] = {
         "step": game.step,
         "epoch": epoch,
@@ -250,7 +296,7 @@ def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> tuple[d
         "momentum": schedules.momentum(train, epoch) if train.optimiser == "momentum" else None,
         **{name: mean if math.isfinite(mean) else None for name, mean in measures.items()},
     }
-    if probe is not None:
+    if probe is not None and game.fabric.is_global_zero:
         with fast_products(game.random.device):
             line["signals"] = take(game, probe)
     run.append(run.log, line, begun=game.step > train.log_every)
@@ -266,6 +312,8 @@ def _time(game: Game, run: Run, seconds: float, steps: int) -> None:
 
 def _picture(game: Game, data: DataSet, run: Run, *, again: bool = True) -> None:
     """Write the picture of a step, from the same latents at every one."""
+    if not game.fabric.is_global_zero:
+        return
 
     def draw(count: int) -> FloatArray:
         z, given = sampling.draw_latents(game.config.noise, count, game.config.seed), game.conditions

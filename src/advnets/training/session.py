@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 
 from advnets.config import Config
 from advnets.data.dataset import DataSet
@@ -35,12 +36,20 @@ def require_fit(run: Run, config: Config, data: DataSet) -> None:
 
 
 @contextlib.contextmanager
-def opened(run: Run, config: Config, data: DataSet, device: torch.device, *, resume: bool) -> Iterator[None]:
-    """Hold the lock of a run that begins, or that goes on with the same data and the settings it may change."""
-    with run.locked() if resume else run.begun(config, facts(config, data, device)):
+def opened(run: Run, config: Config, data: DataSet, fabric: Fabric, *, resume: bool) -> Iterator[None]:
+    """Hold the lock of a run that begins, or that goes on with the same data and the settings it may change.
+
+    Of several processes the first one holds it, and the others wait until it does.
+    """
+    if not fabric.is_global_zero:
+        fabric.barrier()
+        yield
+        return
+    with run.locked() if resume else run.begun(config, facts(config, data, fabric)):
         if resume:
             check_data(run, data)
             run.adopt(config)
+        fabric.barrier()
         yield
 
 

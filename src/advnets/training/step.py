@@ -8,6 +8,7 @@ from advnets import objectives
 from advnets.training.batches import Batches
 from advnets.training.game import Game
 from advnets.training.given import given, reconstruction
+from advnets.training.processes import average
 
 Logits = Float[Tensor, " batch"]
 _SMALLEST_SEED = 1e-20  # far under the rounding of any gradient it is added to, and its inverse is finite
@@ -19,31 +20,31 @@ def paper_step(game: Game, batches: Batches) -> None:
     More descents of G (`generator_steps`) are no part of it: they let G run ahead of D, the Helvetica scenario. Nor is
     a D that stops before its k-th ascent, because it tells the minibatches apart well enough (`rest_above`).
     """
-    train, generator, discriminator = game.config.train, game.generator.net, game.discriminator.net
+    train, generator, discriminator = game.config.train, game.generator, game.discriminator
     for update in range(train.k):
         number = game.stage_step * train.k + update
         real = batches[number]
         told = given(game, real, batches.condition(number))
-        with game.autocast():
+        with game.fabric.autocast():
             with torch.no_grad():
-                fake = told.seen(generator(game.latents(len(real), told.generator), game.random))
-            both = judge(discriminator, torch.cat([real, fake]), game, told.discriminator)
+                fake = told.seen(generator.net(game.latents(len(real), told.generator), game.random))
+            both = judge(discriminator.play, torch.cat([real, fake]), game, told.discriminator)
             real_logits, fake_logits = both.split(len(real))
             loss = objectives.discriminator_loss(real_logits, fake_logits).mean()
         if _rests(game, both):
             break
         loss.backward()
-        game.update(game.discriminator, batches.per_epoch, again=update > 0)
-    discriminator.requires_grad_(False)
+        game.update(discriminator, batches.per_epoch, again=update > 0)
+    discriminator.net.requires_grad_(False)
     for update in range(train.generator_steps):
-        with game.autocast():
-            fake = generator(game.latents(len(real), told.generator), game.random)
-            logits = judge(discriminator, told.seen(fake), game, told.discriminator)
+        with game.fabric.autocast():
+            fake = generator.play(game.latents(len(real), told.generator), game.random)
+            logits = judge(discriminator.net, told.seen(fake), game, told.discriminator)
             g_loss = objectives.generator_loss(logits, train.minimax_weight, train.non_saturating_weight).mean()
             missed = reconstruction(game, fake, real, told)
         (g_loss if missed is None else g_loss + missed).backward()
-        game.update(game.generator, batches.per_epoch, again=update > 0)
-    discriminator.requires_grad_(True)
+        game.update(generator, batches.per_epoch, again=update > 0)
+    discriminator.net.requires_grad_(True)
     measure(game, real_logits.detach(), fake_logits.detach(), loss.detach(), g_loss.detach())
 
 
@@ -56,11 +57,11 @@ def released_step(game: Game, batches: Batches) -> None:
     """
     real = batches[game.stage_step]
     told = given(game, real, batches.condition(game.stage_step))
-    with game.autocast():
-        fake = game.generator.net(game.latents(len(real), told.generator), game.random)
+    with game.fabric.autocast():
+        fake = game.generator.play(game.latents(len(real), told.generator), game.random)
         seen = told.seen(fake)
         image = seen.detach().requires_grad_()
-        logits = judge(game.discriminator.net, torch.cat([real, image]), game, told.discriminator)
+        logits = judge(game.discriminator.play, torch.cat([real, image]), game, told.discriminator)
         missed = reconstruction(game, fake, real, told)
     d_loss, d_seed, g_loss, g_seed = _seeds(game, logits.detach())
     d_seed[len(real) :].clamp_min_(_SMALLEST_SEED / len(real))
@@ -96,7 +97,7 @@ def _rests(game: Game, logits: Logits) -> bool:
     if above >= 1:
         return False
     d_real, d_fake = logits.sigmoid().chunk(2)
-    return bool(d_real.mean() - d_fake.mean() > above)
+    return bool(average(game.fabric, d_real.mean() - d_fake.mean()) > above)
 
 
 def _seeds(game: Game, logits: Logits) -> tuple[Tensor, Logits, Tensor, Logits]:
