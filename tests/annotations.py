@@ -6,7 +6,7 @@ one, which took milliseconds. They depend on the signature alone.
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import beartype
@@ -15,18 +15,20 @@ from jaxtyping import _decorator
 
 checked = functools.cache(beartype.beartype)
 
-_make = _decorator._make_fn_with_signature
-_kept = functools.cache(_make)
+def _once(make: Callable[..., Any]) -> Callable[..., Any]:
+    kept = functools.cache(make)
+
+    def made(*names: str, **more: Any) -> Any:
+        try:
+            return kept(*names, **more)
+        except TypeError:  # a default that has no hash
+            return make(*names, **more)
+
+    return made
 
 
-def _made(*names: str, **more: Any) -> Any:
-    try:
-        return _kept(*names, **more)
-    except TypeError:  # a default that has no hash
-        return _make(*names, **more)
-
-
-_decorator._make_fn_with_signature = _made
+if hasattr(_decorator, "_make_fn_with_signature"):  # not public: where a release lacks it, tests are slower
+    _decorator._make_fn_with_signature = _once(_decorator._make_fn_with_signature)
 
 
 @contextlib.contextmanager

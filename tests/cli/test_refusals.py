@@ -174,7 +174,7 @@ def test_a_full_disk(advnets: Command, trained: Path, monkeypatch: pytest.Monkey
     def refuse(*arguments: object, **settings: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("advnets.training.checkpoint.write_tensors", refuse)
+    monkeypatch.setattr("advnets.training.saved.write_tensors", refuse)
     before = contents(trained / "checkpoints")
     done = advnets("train --resume --out run --steps 30")
     assert (done.status, done.out) == (2, "")
