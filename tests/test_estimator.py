@@ -40,12 +40,6 @@ def no_plots(monkeypatch):
     monkeypatch.setattr("advnets.pictures.plot", lambda x, data=None: Image.new("RGB", (1, 1)))
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path_factory):
-    """Begin runs in an empty folder: each looks at all that lies beside it, and in /tmp much may."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("temporary")))
-
-
 TINY = {"generator.hidden": [8], "discriminator.hidden": [8], "train.log_every": 2}
 
 
@@ -541,7 +535,7 @@ def test_ctrl_c_in_fit_leaves_the_estimator_and_the_disk_as_they_were(monkeypatc
             go()
         assert state(model) == before
         np.testing.assert_array_equal(model.sample(4, random_state=0), samples)
-        assert [entry.name for entry in folder.iterdir()] == [model.run_.name]
+        assert [entry.name for entry in folder.iterdir()] == [model.run_.parent.name]
 
 
 def test_a_run_in_a_folder_of_ones_own_survives_ctrl_c_and_goes_on_exactly(monkeypatch, tmp_path):

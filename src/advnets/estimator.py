@@ -319,6 +319,8 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
                 self._describe(folder, choose=False)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
+            if remove is not None:
+                remove()
             raise
         self._remove = remove
         if remove_last is not None:
@@ -331,9 +333,9 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
         self._validation, self._windows, self._widths = validation, {}, {}
 
     def _temporary(self) -> tuple[Path, Callable[[], object]]:
-        """Make a folder that goes with the estimator, or before on call."""
+        """Make a place for a run, alone in a folder that goes with the estimator, or before on call."""
         folder = Path(tempfile.mkdtemp(prefix="advnets-"))
-        return folder, weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder / "run", weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def _draw(self, count: int, name: str, seed: int) -> FloatArray:
         """Draw samples in the nets' layout, pixels in [0, 1]."""
