@@ -22,7 +22,7 @@ from advnets.reproduce.section7.claims import Claim, all_hold, claim
 from advnets.sampling import Sampler, load_sampler
 
 RUNS: Mapping[Budget, tuple[str, int]] = MappingProxyType(
-    {"quick": ("digits-completion", 8_000), "full": ("mnist-completion", 25_000)}
+    {"quick": ("digits-completion", 8_000), "full": ("mnist-completion", 12_000)}
 )
 MASKS = ("random:.5", "left", "bottom", "random:.05")
 _TEST, _EACH = 1_000, 10  # images, completions of each
