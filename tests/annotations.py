@@ -15,6 +15,7 @@ from jaxtyping import _decorator
 
 checked = functools.cache(beartype.beartype)
 
+
 def _once(make: Callable[..., Any]) -> Callable[..., Any]:
     kept = functools.cache(make)
 
