@@ -87,7 +87,7 @@ def _alike(one: Tensor, other: Tensor) -> bool:
 
 def _restored(random: torch.Generator, saved: Tensor, seed: int, step: int, file: Path) -> torch.Generator:
     if saved.numel() != random.get_state().numel():
-        return stream(seed, "play", step, random.device)
+        return random.manual_seed(stream(seed, "play", step).initial_seed())
     try:
         return random.set_state(saved)
     except (RuntimeError, TypeError):
