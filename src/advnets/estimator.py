@@ -317,9 +317,9 @@ class AdversarialNets(Extended, DensityMixin, BaseEstimator):  # type: ignore[mi
         except BaseException:
             if out is not None and [made] < run.checkpoint_steps()[-1:]:
                 self._describe(folder, choose=False)
-            else:
+            elif remove is None:
                 shutil.rmtree(folder, ignore_errors=True)
-            if remove is not None:
+            else:
                 remove()
             raise
         self._remove = remove
