@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,9 @@ def wait_for(path, seconds=300):
 def kill(machine):
     """Kill all processes of a machine at once."""
     pids = subprocess.run(["ip", "netns", "pids", machine], capture_output=True, text=True, check=True).stdout.split()
-    subprocess.run(["kill", "-9", *pids], check=False)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def last(log):

@@ -53,11 +53,9 @@ def trained(
 
 
 def launched(config: Config, arguments: "Arguments") -> "Fabric":
-    """Start the processes that were asked for, or join those of torchrun; all but the first keep silent."""
+    """Start the processes that were asked for, or join those of torchrun."""
     from advnets.training.processes import launched as launch
 
-    if (config.semi or config.rival) and arguments.devices * arguments.nodes > 1:
-        raise InputError(f"{config.recipe} is trained by one process, allowed: games; leave --devices and --nodes out")
     return launch(config, arguments.devices, arguments.nodes)
 
 

@@ -54,7 +54,6 @@ def train(
     Raises InputError for settings that do not fit the data or the run, and for a disk that refuses.
     """
     config = conditions.resolved(config, data)
-    _check_processes(config, fabric)
     if config.rival:
         return fit.train(config, data, run, resume=resume, stop=stop, report=report)
     if config.semi:
@@ -136,11 +135,9 @@ def _play(
         measures = None
         if game.step % train.log_every == 0:
             with _whole(game, run, watch):
-                measures, line = _log(game, batches, run, probe)
+                measures = _log(game, batches, run, probe, watch)
             _time(game, run, time.perf_counter() - since, played)
             since, played = time.perf_counter(), 0
-            watch.see(line)
-            watch.stopped = processes.any_of(game.fabric, watch.stopped)
             finite = all(map(math.isfinite, measures.values()))
             if (watch.stopped or not finite) and _went_back(game, run, watch, report):
                 since, ending = time.perf_counter(), False
@@ -167,10 +164,9 @@ def _whole(game: Game, run: Run, watch: Watch) -> Iterator[None]:
         return
     before, game.moved = game.random.get_state(), False
     try:
-        yield
-    except RuntimeError as error:
-        if not processes.is_loss(error):
-            raise
+        with processes.noticing_loss():
+            yield
+    except processes.ProcessLostError as error:
         if not game.moved:
             game.random.set_state(before)
             _save(game, run, watch)
@@ -226,15 +222,6 @@ def _save(game: Game, run: Run, watch: Watch) -> None:
     run.write_status(game.step, "running", **watch.told())
 
 
-def _check_processes(config: Config, fabric: Fabric | None) -> None:
-    """Refuse to share out what several processes cannot train."""
-    if fabric is None or fabric.world_size == 1:
-        return
-    if config.rival or config.train.on_bad == "rollback":
-        what = f"{config.recipe} is no game" if config.rival else "--train.on_bad is rollback"
-        raise InputError(f"{what}, allowed with several processes: games that stop or warn; leave --devices out")
-
-
 def _required(config: Config, validate: Validate | None) -> Validate:
     if validate is None and config.train.validate_every:
         raise InputError(
@@ -281,8 +268,8 @@ def _resumed(game: Game, run: Run, data: DataSet, mean: torch.Tensor, fabric: Fa
     return game
 
 
-def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> tuple[dict[str, float], dict[str, Any]]:
-    """Append the means since the last line to log.jsonl; return them and the line. Rates are of the step just made."""
+def _log(game: Game, batches: Batches, run: Run, probe: Probe | None, watch: Watch) -> dict[str, float]:
+    """Append the means since the last line to log.jsonl, judge it, and return them. Rates are of the step just made."""
     train = game.config.train
     before = game.stage_step - 1
     epoch = before * train.k // batches.per_epoch + 1
@@ -302,7 +289,10 @@ def _log(game: Game, batches: Batches, run: Run, probe: Probe | None) -> tuple[d
     run.append(run.log, line, begun=game.step > train.log_every)
     game.sums.zero_()
     game.summed = 0
-    return measures, line
+    if game.fabric.is_global_zero:  # the others' lines lack the signals
+        watch.see(line)
+    watch.stopped = processes.any_of(game.fabric, watch.stopped)
+    return measures
 
 
 def _time(game: Game, run: Run, seconds: float, steps: int) -> None:

@@ -1,7 +1,9 @@
 """Several processes that train one run together, by PyTorch's distributed engine through lightning-fabric."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ from advnets.training.outcome import check_device
 
 _PATIENCE = timedelta(minutes=10)
 """How long processes wait for one that does not answer; the first one takes as long for pictures and scores."""
+
+
+class ProcessLostError(InputError):
+    """Another process of the run is gone, or does not answer."""
 
 
 class Unwritten(Run):
@@ -52,11 +58,11 @@ def launched(config: Config, devices: int = 1, nodes: int = 1) -> Fabric:
     """
     check_device(config)
     train = check(config).train
+    _require_places(devices, nodes)
     if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun's
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
-    _require_places(devices, nodes)
-    require_even(train.batch_size, devices * nodes)
+    _require_game(config, devices * nodes)
     if devices * nodes == 1:
         return Fabric(accelerator=train.device, devices=1, precision=train.precision)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # every process would say its number
@@ -67,16 +73,23 @@ def launched(config: Config, devices: int = 1, nodes: int = 1) -> Fabric:
     os.environ.setdefault(
         "TORCH_CPP_LOG_LEVEL", "ERROR"
     )  # for those that this one starts; what went wrong is told below
-    try:
+    with noticing_loss():
         fabric.launch()
+    return fabric
+
+
+@contextlib.contextmanager
+def noticing_loss() -> Iterator[None]:
+    """Raise ProcessLostError where torch says that another process is gone."""
+    try:
+        yield
     except RuntimeError as error:
         if not is_loss(error):
             raise
-        raise InputError(
-            f"the {devices * nodes} processes did not find one another ({str(error).splitlines()[0]}), allowed: all of "
-            "them started, and the first one reachable; start them again"
+        raise ProcessLostError(
+            f"another process of the run is gone ({str(error).splitlines()[0]}), allowed: all of them to the end; what "
+            "it said tells why: start all of them again"
         ) from error
-    return fabric
 
 
 def _require_places(devices: int, nodes: int) -> None:
@@ -91,9 +104,23 @@ def _require_places(devices: int, nodes: int) -> None:
         )
 
 
+def _require_game(config: Config, processes: int) -> None:
+    """Refuse to share out what several processes cannot train."""
+    if processes == 1:
+        return
+    if config.rival or config.semi:
+        raise InputError(f"{config.recipe} is trained by one process, allowed: games; leave --devices and --nodes out")
+    if config.train.on_bad == "rollback":
+        raise InputError(
+            f"--train.on_bad is rollback, allowed with {processes} processes: warn or stop; set one of these"
+        )
+    require_even(config.train.batch_size, processes)
+
+
 def average(fabric: Fabric, x: Tensor) -> Tensor:
     """Return the mean of a tensor over the processes."""
-    made = fabric.all_reduce(x.detach().clone(), reduce_op="mean")
+    with noticing_loss():
+        made = fabric.all_reduce(x.detach().clone(), reduce_op="mean")
     assert isinstance(made, Tensor)  # as of any one tensor
     return made
 

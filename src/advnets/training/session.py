@@ -13,6 +13,7 @@ from advnets.errors import InputError
 from advnets.runs import Run
 from advnets.training import checkpoint
 from advnets.training.facts import check_data, facts, threads
+from advnets.training.processes import noticing_loss
 
 
 @contextlib.contextmanager
@@ -42,14 +43,16 @@ def opened(run: Run, config: Config, data: DataSet, fabric: Fabric, *, resume: b
     Of several processes the first one holds it, and the others wait until it does.
     """
     if not fabric.is_global_zero:
-        fabric.barrier()
+        with noticing_loss():
+            fabric.barrier()
         yield
         return
     with run.locked() if resume else run.begun(config, facts(config, data, fabric)):
         if resume:
             check_data(run, data)
             run.adopt(config)
-        fabric.barrier()
+        with noticing_loss():
+            fabric.barrier()
         yield
 
 
