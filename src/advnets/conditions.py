@@ -160,7 +160,7 @@ def of_data(config: Config, data: DataSet) -> Conditions | None:
             nothing[None].float(), torch.ones(1).double(), nothing, nothing + 1, masks=config.condition.masks
         )
     if config.condition.kind == "labels":
-        labels = _labels(data.train)
+        labels = _labels(data.train) if data.packed is None else torch.from_numpy(data.packed.labels)
         shares = torch.bincount(labels[labels >= 0], minlength=size).double()
         zero, one = torch.zeros(size, dtype=torch.float64), torch.ones(size, dtype=torch.float64)
         return Conditions(torch.eye(size), shares / shares.sum(), zero, one, data.class_names)

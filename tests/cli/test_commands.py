@@ -74,6 +74,21 @@ def test_data(advnets: Command) -> None:
     assert "stacked_mnist" in advnets("data list").out
 
 
+def test_packed_data_are_trained_on_by_their_folder(advnets: Command, tmp_path: Path) -> None:
+    np.savez("own.npz", x=np.random.default_rng(0).integers(0, 256, (90, 6, 6), np.uint8), y=np.arange(90) % 3)
+    told = advnets("data pack own.npz --out new/packed")
+    assert told.status == 0 and told.out.endswith("next     advnets train new/packed\n")
+    facts = json.loads(advnets("data info new/packed --json").out)
+    assert (facts["state"], facts["examples"], facts["shape"]) == ("packed", 90, [1, 6, 6])
+    assert facts["classes"] == ["0", "1", "2"]
+    assert advnets("train new/packed --steps 20 --train.batch_size 10 --out run SMALL").status == 0
+    advnets("train own.npz --steps 20 --train.batch_size 10 --out plain SMALL")
+    assert (tmp_path / "run/log.jsonl").read_bytes() == (tmp_path / "plain/log.jsonl").read_bytes()
+    assert json.loads((tmp_path / "run/config.json").read_text())["data"]["train"] == 72
+    scores = json.loads(advnets("evaluate run --samples 50 --redraws 0 --metrics parzen --json").out)
+    assert scores["protocol"]["train_of"] == scores["protocol"]["train"] == 72
+
+
 def test_runs(advnets: Command, trained: Path) -> None:
     assert "no runs" in advnets("runs list").out
     assert json.loads(advnets("runs list --json").out) == {"runs": []}

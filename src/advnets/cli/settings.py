@@ -145,7 +145,7 @@ def fresh(arguments: Arguments, tokens: list[str], load: Load) -> tuple[Config, 
     if completing:
         own = dataclasses.replace(own, missing="hide")
     data = load(check(Config(data=own)).data)
-    base = recipes.auto(Config(data=own), data.shape, len(data.train.x), unit=data.scaling.kind == "unit")
+    base = recipes.auto(Config(data=own), data.shape, data.examples, unit=data.scaling.kind == "unit")
     return _settle(recipes.completion(base, data.shape) if completing else base, tokens), data
 
 

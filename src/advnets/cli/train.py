@@ -109,7 +109,7 @@ def _size(config: DataConfig, data: DataSet | None) -> tuple[tuple[int, ...], in
     if data is None and entry and config.size is None and config.colour == "auto":
         return entry.shape, entry.sizes[0] if entry.sizes else None
     data = data or load(config, offline=True)
-    return data.shape, len(data.train.x)
+    return data.shape, data.examples
 
 
 def _is_finished(config: Config, target: Run) -> bool:

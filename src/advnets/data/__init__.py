@@ -65,11 +65,11 @@ def _locate(name: str, offline: bool, report: Report) -> Path:
 
 def _own(config: DataConfig) -> Raw:
     """Read the user's own data: what the path is decides how."""
-    from advnets.data import arrays, folders, tfd
+    from advnets.data import arrays, folders, packed, tfd
 
     path = expanded(config.name)
     if path.is_dir():
-        return folders.read(config, path)
+        return packed.read(config, path) if packed.is_packed(path) else folders.read(config, path)
     suffix = path.suffix.lower()
     if suffix not in (".npy", ".npz", ".mat"):
         if path.exists():

@@ -59,16 +59,34 @@ def read_file(path: Path) -> tuple[Array, Array | None, Array | None]:
         raise unreadable(path, error) from error
 
 
-def arrange(x: Array, name: str, *, missing: bool | Literal["all"] = False) -> Array:
+def layout(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Return shape, type, and where the numbers begin, of the array in a .npy file that may be larger than memory.
+
+    Raises InputError where its header says what the file does not hold.
+    """
+    try:
+        with path.open("rb") as file:
+            shape, fortran, dtype = _honest_header(file, path.stat().st_size, str(path))
+            if fortran and len(shape) > 1:
+                raise InputError(f"{path} lies in Fortran's order, allowed is C's; save numpy.ascontiguousarray of it")
+            return shape, dtype, file.tell()
+    except InputError:
+        raise
+    except Exception as error:  # as in read_file
+        raise unreadable(path, error) from error
+
+
+def arrange(x: Array, name: str, *, missing: bool | Literal["all"] = False, first: int = 0) -> Array:
     """Return images as (n, c, h, w) and vectors as (n, d); raises InputError for other shapes and kinds.
 
     So it does for infinities, and for NaN unless some numbers may be `missing`; all of a place where that says "all".
+    x begins with example number `first` of what is called `name`.
     """
     if x.dtype.kind not in "buif":
         raise InputError(f"{name} holds {x.dtype}, allowed are real numbers; convert the array")
     if x.ndim == 0 or x.size == 0:
         raise InputError(f"{name} has the shape {x.shape}, {_SHAPES}, none empty; reshape the array")
-    _check_finite(x, name, missing=missing)
+    _check_finite(x, name, missing=missing, first=first)
     if x.dtype.kind != "f":
         x = x.astype(np.uint8) if x.dtype == np.bool_ else x
     elif x.dtype.itemsize > 4 and np.fmax.reduce(np.abs(x), None) > np.finfo(np.float32).max:
@@ -148,6 +166,21 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
 
 def _read_npy(file: IO[bytes], size: int, name: str) -> Array:
     """Read one array after comparing what its header claims with the bytes there are."""
+    shape, fortran, dtype = _honest_header(file, size, name)
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > LARGEST:
+        raise InputError(
+            f"{name} takes {needed} bytes, allowed are {LARGEST} in memory; use a part of it, or pack a .npy file and "
+            f"train on that: advnets data pack {name} --out FOLDER"
+        )
+    content = file.read(needed)
+    if len(content) != needed:
+        raise InputError(f"{name} ends after {len(content)} of {needed} bytes, allowed is a whole file; save it again")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _honest_header(file: IO[bytes], size: int, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read a header, and compare what it claims with the bytes there are."""
     shape, fortran, dtype = _read_header(file, name)
     if dtype.hasobject or dtype.kind not in "buifUS":
         raise InputError(f"{name} holds {dtype}, allowed are plain numbers; convert the array with astype(float)")
@@ -156,12 +189,7 @@ def _read_npy(file: IO[bytes], size: int, name: str) -> Array:
         raise InputError(
             f"{name} says {shape} of {dtype}, {needed} bytes, and holds {left}, allowed is a whole file; save it again"
         )
-    if needed > LARGEST:
-        raise InputError(f"{name} takes {needed} bytes, allowed are {LARGEST}; use a part of it")
-    content = file.read(needed)
-    if len(content) != needed:
-        raise InputError(f"{name} ends after {len(content)} of {needed} bytes, allowed is a whole file; save it again")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    return shape, fortran, dtype
 
 
 def _read_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -175,19 +203,20 @@ def _read_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.
     return shape, fortran, dtype
 
 
-def _check_finite(x: Array, name: str, *, missing: bool | Literal["all"]) -> None:
+def _check_finite(x: Array, name: str, *, missing: bool | Literal["all"], first: int) -> None:
     bad = (np.isinf(x) if missing else ~np.isfinite(x)) if x.dtype.kind == "f" else np.zeros(1, np.bool_)
     if bad.any():
-        first = ", ".join(str(int(index)) for index in np.unravel_index(int(bad.argmax()), x.shape))
+        example, *inside = (int(index) for index in np.unravel_index(int(bad.argmax()), x.shape))
+        place = ", ".join(map(str, (example + first, *inside)))
         raise InputError(
             f"{name} holds {int(bad.sum())} values that are {'' if missing else 'NaN or '}infinite, the first at "
-            f"[{first}], allowed are finite numbers; drop those examples or fill the gaps with numpy.nan_to_num"
+            f"[{place}], allowed are finite numbers; drop those examples or fill the gaps with numpy.nan_to_num"
             + ("" if missing else ", or learn to fill them: advnets train --condition.kind masks")
         )
     empty = np.isnan(x).all(0) if missing is True and x.dtype.kind == "f" else np.zeros(1, np.bool_)
     if empty.any():
-        first = ", ".join(str(int(index)) for index in np.unravel_index(int(empty.argmax()), empty.shape))
+        place = ", ".join(str(int(index)) for index in np.unravel_index(int(empty.argmax()), empty.shape))
         raise InputError(
-            f"{name} holds no number at [:, {first}], NaN alone, allowed is one example at least that has one; leave "
+            f"{name} holds no number at [:, {place}], NaN alone, allowed is one example at least that has one; leave "
             "that column out"
         )

@@ -1,12 +1,15 @@
 """What a data set is once it is read: arrays, splits, and the way back to the user's units."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advnets.errors import InputError
+
+if TYPE_CHECKING:
+    from advnets.data.packed import Packed
 
 FloatArray = NDArray[np.float32]
 ScalingKind = Literal["unit", "contrast", "standard", "none"]
@@ -74,7 +77,11 @@ class Scaling:
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set in memory, split as its protocol says and scaled for the nets."""
+    """A data set, split as its protocol says and scaled for the nets.
+
+    It is in memory, but for the training part of a packed one: `train` has the first examples of that, which stand for
+    all where a sample will do, and `packed` reads the others.
+    """
 
     name: str
     train: Split
@@ -84,6 +91,12 @@ class DataSet:
     class_names: tuple[str, ...]
     fingerprint: str
     source: str
+    packed: "Packed | None" = None
+
+    @property
+    def examples(self) -> int:
+        """Number of training examples, in memory or not."""
+        return len(self.train.x) if self.packed is None else len(self.packed)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,3 +107,11 @@ class DataSet:
     def is_whole(self) -> bool:
         """Whether no number is missing, as NaN says."""
         return not any(bool(np.isnan(part.x).any()) for part in (self.train, self.validation, self.test))
+
+    def require_memory(self, what: str) -> None:
+        """Raise InputError where the training part is read as needed, and `what` has to have it in memory."""
+        if self.packed is not None:
+            raise InputError(
+                f"{self.name} is packed and {what} has to have its training examples in memory, allowed: adversarial "
+                "nets, by a recipe without labels to learn from; take one, or data that are not packed"
+            )

@@ -20,17 +20,33 @@ LARGEST = 16 << 30  # bytes of all images, decoded
 def read(config: DataConfig, folder: Path) -> Raw:
     """Return the images of a folder in a fixed shuffled order; two or more sub-folders with images give the labels."""
     images, paths = read_images(config, folder)
-    labels, names = _labels(paths, folder)
+    labels, names = labels_of(paths, folder)
     train, validation, test = cut_share(images, labels, config.held_out, str(folder))
     return Raw(train, validation, test, 255.0, "unit", str(folder), names)
 
 
 def read_images(config: DataConfig, folder: Path) -> tuple[Pixels, list[Path]]:
     """Return the images of a folder (n, c, h, w) and its sub-folders, in the order of their paths."""
+    paths = paths_of(folder)
+    images, room = [], LARGEST
+    for image in decoded(paths, config):
+        room -= image.nbytes
+        if room < 0:
+            raise _too_large(folder)
+        images.append(image)
+    rgb = config.colour == "rgb" or (config.colour == "auto" and any(image.ndim == 3 for image in images))
+    height, width = images[0].shape[:2]
+    if len(images) * (3 if rgb else 1) * height * width > LARGEST:
+        raise _too_large(folder)
+    return stack(images, rgb=rgb), paths
+
+
+def paths_of(folder: Path) -> list[Path]:
+    """List the images of a folder and its sub-folders in the order of their paths; raises InputError without any."""
     paths = sorted(_files(folder), key=lambda path: path.relative_to(folder).as_posix())
     if not paths:
         raise InputError(f"{folder} holds no images, allowed are files named *{', *'.join(SUFFIXES)}; check the path")
-    return _stack(_images(paths, config), config, folder), paths
+    return paths
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -49,23 +65,19 @@ def _refuse(error: OSError) -> None:
     )
 
 
-def _images(paths: list[Path], config: DataConfig) -> list[Pixels]:
-    """Decode all files, which must agree in size."""
-    images: list[Pixels] = []
-    room = LARGEST
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PIL warns of large pictures, which read_image refuses, and of odd metadata
-        for path in paths:
+def decoded(paths: list[Path], config: DataConfig) -> Iterator[Pixels]:
+    """Yield all files as (h, w) or (h, w, 3), which must agree in size."""
+    first: Pixels | None = None
+    for path in paths:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # PIL warns of large pictures, which read_image refuses, and of odd metadata
             image = read_image(path, config.size)
-            if images and image.shape[:2] != images[0].shape[:2]:
-                raise _mixed(paths[0], images[0], path, image)
-            room -= image.nbytes
-            if room < 0:
-                raise InputError(
-                    f"{path.parent} holds more than {LARGEST} bytes of pixels, allowed are fewer; add --data.size 32"
-                )
-            images.append(image)
-    return images
+        first = image if first is None else first
+        if image.shape[:2] != first.shape[:2]:
+            raise _mixed(paths[0], first, path, image)
+        yield image
 
 
 def _mixed(first: Path, one: Pixels, second: Path, other: Pixels) -> InputError:
@@ -76,19 +88,20 @@ def _mixed(first: Path, one: Pixels, second: Path, other: Pixels) -> InputError:
     )
 
 
-def _stack(images: list[Pixels], config: DataConfig, folder: Path) -> Pixels:
-    """Return (n, 1, h, w), or (n, 3, h, w) as soon as one image has colour."""
-    colour = config.colour
-    if colour == "auto":
-        colour = "rgb" if any(image.ndim == 3 for image in images) else "grey"
-    channels = 3 if colour == "rgb" else 1
-    height, width = images[0].shape[:2]
-    if len(images) * channels * height * width > LARGEST:
-        raise InputError(f"{folder} holds more than {LARGEST} bytes of pixels, allowed are fewer; add --data.size 32")
-    out = np.empty((len(images), channels, height, width), np.uint8)
+def stack(images: list[Pixels], *, rgb: bool) -> Pixels:
+    """Return images as (n, 1, h, w), or as (n, 3, h, w)."""
+    channels = 3 if rgb else 1
+    out = np.empty((len(images), channels, *images[0].shape[:2]), np.uint8)
     for index, image in enumerate(images):
         out[index] = _grey(image) if channels == 1 else image.transpose(2, 0, 1) if image.ndim == 3 else image
     return out
+
+
+def _too_large(folder: Path) -> InputError:
+    return InputError(
+        f"{folder} holds more than {LARGEST} bytes of pixels, allowed are fewer in memory; add --data.size 32, or pack "
+        f"it and train on that: advnets data pack {folder} --out FOLDER"
+    )
 
 
 def _grey(image: Pixels) -> Pixels:
@@ -97,7 +110,7 @@ def _grey(image: Pixels) -> Pixels:
     return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
 
 
-def _labels(paths: list[Path], folder: Path) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+def labels_of(paths: list[Path], folder: Path) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Number the sub-folders, if all images lie in one and there are two or more."""
     parts = [path.relative_to(folder).parts for path in paths]
     names = sorted({part[0] for part in parts})

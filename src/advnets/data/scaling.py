@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from advnets.config import DataConfig
 from advnets.data.dataset import DataSet, FloatArray, Scaling, ScalingKind, Split
-from advnets.data.splits import Part, Raw
+from advnets.data.splits import Raw
 from advnets.errors import InputError
 
 _ROWS = 512  # examples at a time in float64: a few MiB, which stay in the processor's cache
@@ -30,10 +31,9 @@ def scale(raw: Raw, config: DataConfig) -> DataSet:
         test=test,
         scaling=scaling,
         class_names=raw.class_names,
-        fingerprint=_fingerprint(
-            raw.parts, f"{kind} {raw.white} {config.contrast_scale if kind == 'contrast' else ''}"
-        ),
+        fingerprint=_fingerprint(raw, f"{kind} {raw.white} {config.contrast_scale if kind == 'contrast' else ''}"),
         source=raw.source,
+        packed=None if raw.packed is None else dataclasses.replace(raw.packed, change=change),
     )
 
 
@@ -50,18 +50,40 @@ def scale_as_before(raw: Raw, config: DataConfig, before: Scaling, fingerprint: 
     return dataclasses.replace(data, train=parts[0], validation=parts[1], test=parts[2], scaling=before)
 
 
-def white_of(x: NDArray[Any]) -> float | None:
-    """Return the number that stands for white: 1 for values in [0, 1], 255 for whole ones in 0..255, else None.
+@dataclass
+class Range:
+    """What numbers seen block by block have in common; NaN is passed over."""
 
-    A uint8 array of zeros and ones counts as [0, 1]: binary images are common, all-black ones are not.
-    """
-    low, high = np.fmin.reduce(x, axis=None), np.fmax.reduce(x, axis=None)  # which pass over NaN
-    if not (low >= 0 and high <= 255):
-        return None
-    if high <= 1:
-        return 1.0
-    whole = np.issubdtype(x.dtype, np.integer) or bool(np.all((x == np.rint(x)) | np.isnan(x)))
-    return 255.0 if whole else None
+    low: float = math.inf
+    high: float = -math.inf
+    whole: bool = True
+    """Whether all are whole numbers."""
+
+    def see(self, x: NDArray[Any]) -> None:
+        """Look at a block."""
+        self.low = min(self.low, float(np.fmin.reduce(x, axis=None)))
+        self.high = max(self.high, float(np.fmax.reduce(x, axis=None)))
+        if self.whole and not np.issubdtype(x.dtype, np.integer):
+            self.whole = bool(np.all((x == np.rint(x)) | np.isnan(x)))
+
+    @property
+    def white(self) -> float | None:
+        """The number that stands for white: 1 for values in [0, 1], 255 for whole ones in 0..255, else None.
+
+        A uint8 array of zeros and ones counts as [0, 1]: binary images are common, all-black ones are not.
+        """
+        if not (self.low >= 0 and self.high <= 255):
+            return None
+        if self.high <= 1:
+            return 1.0
+        return 255.0 if self.whole else None
+
+
+def white_of(x: NDArray[Any]) -> float | None:
+    """Return the number that stands for white in an array, as Range says."""
+    seen = Range()
+    seen.see(x)
+    return seen.white
 
 
 def contrast(x: NDArray[Any], scale: float) -> FloatArray:
@@ -135,10 +157,13 @@ def _misfit(kind: str, name: str, allowed: str, instead: str) -> InputError:
     return InputError(f"--data.scaling {kind} does not fit {name}, allowed are {allowed}; use --data.scaling {instead}")
 
 
-def _fingerprint(parts: tuple[Part, ...], settings: str) -> str:
+def _fingerprint(raw: Raw, settings: str) -> str:
     """Hash the unscaled arrays and the settings that scale them: as telling as the scaled arrays, with fewer bytes."""
     digest = hashlib.sha256(settings.encode())
-    for part in parts:
+    if raw.digest:
+        digest.update(f"|{raw.digest}|{[len(part.x) for part in raw.parts]}".encode())
+        return digest.hexdigest()
+    for part in raw.parts:
         for array in (part.x, part.labels, part.vectors):
             if array is not None:
                 digest.update(f"|{array.dtype.str}{array.shape}|".encode())

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from advnets.data.dataset import ScalingKind
 from advnets.errors import InputError
+
+if TYPE_CHECKING:
+    from advnets.data.packed import Packed
 
 FEWEST_EXAMPLES = 10
 
@@ -40,6 +43,10 @@ class Raw:
     scaling: ScalingKind
     source: str
     class_names: tuple[str, ...] = ()
+    packed: "Packed | None" = None
+    """All training examples, where `train` holds but the first of them."""
+    digest: str | None = None
+    """What the fingerprint is made of, where not of the arrays."""
 
     @property
     def parts(self) -> tuple[Part, Part, Part]:
@@ -62,7 +69,7 @@ def shuffled(n: int, seed: int = 0) -> NDArray[np.int64]:
 
     It sorts raw 64-bit draws, the one stream numpy promises never to change, so a split outlives numpy's versions.
     """
-    return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable").astype(np.int64)
+    return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable").astype(np.int64, copy=False)
 
 
 def cut(
@@ -72,12 +79,9 @@ def cut(
     vectors: NDArray[np.float32] | None = None,
 ) -> tuple[Part, Part, Part]:
     """Cut shuffled examples into training, validation and test parts, the last two of `held_out` examples each."""
-    order = shuffled(len(x))
-    ends = (0, len(x) - 2 * held_out, len(x) - held_out, len(x))
-    chosen = [order[start:end] for start, end in pairwise(ends)]
     train, validation, test = (
         Part(x[rows], None if labels is None else labels[rows], None if vectors is None else vectors[rows])
-        for rows in chosen
+        for rows in rows_of_parts(len(x), held_out)
     )
     return train, validation, test
 
@@ -90,7 +94,18 @@ def cut_share(
     vectors: NDArray[np.float32] | None = None,
 ) -> tuple[Part, Part, Part]:
     """Cut the user's own examples, keeping the share for validation and for testing, one example each at least."""
-    n = len(x)
+    return cut(x, labels, held_out_of(len(x), share, name), vectors)
+
+
+def rows_of_parts(n: int, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return which of n examples `cut` puts into the training, the validation and the test part, in its order."""
+    order = shuffled(n)
+    train, validation, test = (order[start:end] for start, end in pairwise((0, n - 2 * held_out, n - held_out, n)))
+    return train, validation, test
+
+
+def held_out_of(n: int, share: float, name: str) -> int:
+    """Count the examples of each held-out part; raises InputError where there are too few of all."""
     if n < FEWEST_EXAMPLES:
         raise InputError(f"{name} holds {n} examples, allowed are {FEWEST_EXAMPLES} or more; add examples")
-    return cut(x, labels, max(1, min(round(n * share), (n - 1) // 2)), vectors)
+    return max(1, min(round(n * share), (n - 1) // 2))

@@ -364,6 +364,7 @@ def protocol(data: DataSet, plan: Plan, count: int, folds: Folds | None) -> dict
         "scaling": data.scaling.kind,
         "units": "pixels in [0, 1]" if data.scaling.kind == "unit" else "the data's own",
         "train": len(data.train.x),
+        **({"train_of": data.examples} if data.packed else {}),
         "folds": len(folds.held_out) if folds else 1,
         "validation_points": min(VALIDATION_POINTS, len(data.validation.x)),
         "test_points": len(data.test.x),

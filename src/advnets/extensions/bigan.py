@@ -144,6 +144,7 @@ def train_pair(
     Nothing is written: keep what it returns. Takes mode, k and the losses' weights as `pair_step` does, whatever the
     configuration says. Raises InputError as `new_pair` does, and where a loss stops being finite.
     """
+    data.require_memory("train_pair")
     x = torch.from_numpy(data.train.x)
     pair, batches = new_pair(check(config), data.shape, x.mean(0)), Batches(x, config.train.batch_size, config.seed)
     with fast_products(torch.device("cpu")):

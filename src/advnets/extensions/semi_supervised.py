@@ -48,6 +48,7 @@ def train(
     """
     if config.semi is None:
         raise InputError(f"{config.recipe} has no labels to learn from, allowed: a recipe with semi; name such a one")
+    data.require_memory(config.recipe)
     started = time.perf_counter()
     with session.threads_for(config, data):
         state, step = _train(config, data, run, resume, stop, report)

@@ -1,4 +1,4 @@
-"""Minibatches as rows of one tensor on the device: no loader, no copy of an item."""
+"""Minibatches as rows of one tensor on the device, or of examples that are read when they are needed."""
 
 import torch
 from jaxtyping import Float, Int
@@ -6,10 +6,13 @@ from torch import Tensor
 
 from advnets.errors import InputError
 from advnets.seeds import stream
+from advnets.training.streaming import Examples, Streamed
+
+_AHEAD = 8  # minibatches that are being read, for a disk may pause
 
 
 class Batches:
-    """Shuffled minibatches of an in-memory tensor, addressed by their number since the start of training.
+    """Shuffled minibatches of examples, addressed by their number since the start of training.
 
     Every epoch has its own permutation, a function of (seed, epoch) alone, so that there is no state to
     save. The examples left over after the last full minibatch of an epoch wait for the next permutation.
@@ -19,10 +22,10 @@ class Batches:
 
     def __init__(
         self,
-        x: Float[Tensor, "n *shape"],
+        x: Examples,
         batch_size: int,
         seed: int,
-        c: Float[Tensor, "n c"] | None = None,
+        c: Examples | None = None,
         *,
         rank: int = 0,
         processes: int = 1,
@@ -46,7 +49,11 @@ class Batches:
 
     def __getitem__(self, number: int) -> Float[Tensor, "batch *shape"]:
         """Return minibatch `number`, counted from 0 over all epochs."""
-        return self.x[self._rows(number)]
+        found = self.x[self._rows(number)]
+        if isinstance(self.x, Streamed):
+            end = (number // self.per_epoch + 1) * self.per_epoch  # the next epoch has another order
+            self.x.expect([self._rows(coming) for coming in range(number + 1, min(number + 1 + _AHEAD, end))])
+        return found
 
     def condition(self, number: int) -> Float[Tensor, "batch c"] | None:
         """Return c of the examples of minibatch `number`; None where the data have none, or nothing is missing."""
@@ -55,11 +62,16 @@ class Batches:
     def _rows(self, number: int) -> Int[Tensor, " batch"]:
         epoch, index = divmod(number, self.per_epoch)
         if epoch != self._epoch:
-            order = torch.randperm(len(self.x), generator=stream(self.seed, "order", epoch))
-            self._order = order.to(self.x.device)
+            self._order = self._permutation(stream(self.seed, "order", epoch))
             self._epoch = epoch
         first = index * self.batch_size + self.rank * self.share
         return self._order[first : first + self.share]
+
+    def _permutation(self, random: torch.Generator) -> Int[Tensor, " n"]:
+        if isinstance(self.x, Streamed):
+            return self.x.order(random)
+        order = torch.randperm(len(self.x), generator=random)
+        return order.to(self.x.device) if isinstance(self.x, Tensor) else order
 
 
 def require_even(batch_size: int, processes: int) -> None:

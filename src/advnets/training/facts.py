@@ -37,7 +37,7 @@ def facts(config: Config, data: DataSet, fabric: Fabric) -> dict[str, Any]:
             "name": data.name,
             "source": data.source,
             "shape": list(data.shape),
-            "train": len(data.train.x),
+            "train": data.examples,
             "validation": len(data.validation.x),
             "test": len(data.test.x),
             "fingerprint": data.fingerprint,

@@ -65,6 +65,7 @@ def train(
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
     """Train a rival as `advnets.training.train` does adversarial nets; raises InputError likewise."""
+    data.require_memory(config.recipe)
     started = time.perf_counter()
     with session.threads_for(config, data):
         state, step, verdict = _train(config, data, run, resume, stop, report)

@@ -26,6 +26,7 @@ from advnets.training.saved import read_counts
 from advnets.training.showing import completions, save_picture
 from advnets.training.signals import Probe, new_probe, take
 from advnets.training.step import paper_step, released_step
+from advnets.training.streaming import examples
 from advnets.training.watch import Watch, new_watch, roll_back, rollbacks, slow
 
 Validate = Callable[[nn.Module], float]
@@ -78,15 +79,12 @@ def _train(
 ) -> tuple[str, int, Watch]:
     check(config)
     _check_reach(config, data)
-    given, c = conditions.of_data(config, data), None
-    x = torch.from_numpy(data.train.x)
-    if given:
-        x, c = conditions.of_split(data.train, given)
-        c = None if c is None else c.to(fabric.device, dtype(config))
+    given = conditions.of_data(config, data)
+    x, c = conditions.of_split(data.train, given) if given else (torch.from_numpy(data.train.x), None)
     mean = x.mean(0) if given is None or not given.masks else _mean(data)
     rank, of = fabric.global_rank, fabric.world_size
-    x = x.to(fabric.device, dtype(config))
-    batches = Batches(x, config.train.batch_size, config.seed, c, rank=rank, processes=of)
+    every, beside = examples(data, x, c, given, fabric.device, dtype(config))
+    batches = Batches(every, config.train.batch_size, config.seed, beside, rank=rank, processes=of)
     if resume:
         session.require_fit(run, config, data)
     game = new_game(config, data.shape, mean, fabric, conditions=given)
