@@ -253,8 +253,24 @@ def semi() -> Iterator[list[str]]:
     yield from table(read("semi-supervised.json")["rows"])
 
 
+def streaming() -> Iterator[list[str]]:
+    found = read("streaming.json")
+    yield ["", "ms a step, each round", "largest resident size", "limit, with pages of files"]
+    for arm, words in (("packed", f"{found['bytes'] / 1e9:.0f} GB, packed"), ("memory", "MNIST, in memory")):
+        each = ", ".join(f"{one['milliseconds']:.1f}" for one in found[arm])
+        limit = f"{found[arm][0]['limit_mib']:,} MiB" if "limit_mib" in found[arm][0] else ""
+        yield [words, each, f"{max(one['resident_mib'] for one in found[arm]):,} MiB", limit]
+
+
+def centres() -> Iterator[list[str]]:
+    yield ["samples", "nats", "best σ"]
+    for one in read("curve.json")["streamed"]:
+        yield [f"{one['centres']:,}", f"{one['nats']:.1f} ± {one['standard_error']:.1f}", f"{one['bandwidth']:.3f}"]
+
+
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "best": best,
+    "centres": centres,
     "completion": completion,
     "completion-tables": completion_tables,
     "doctor": doctor,
@@ -272,6 +288,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "rivals": rivals,
     "section7-quick": lambda: section7("quick"),
     "section7-full": lambda: section7("full"),
+    "streaming": streaming,
     "table1": table1,
     "table2": table2,
     "theory": theory,

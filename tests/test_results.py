@@ -110,6 +110,22 @@ def test_ten_million_centres_were_streamed_and_agree():
     assert f"{found['peak_gib']:.2f} GiB".lstrip("0") in (ROOT / "docs" / "evaluation.md").read_text()
 
 
+def test_twenty_gigabytes_were_trained_on_within_two_at_four_fifths_of_the_speed():
+    found = read("streaming.json")
+    assert found["bytes"] > 20e9 and found["rate"]["median"] >= 0.8
+    for one in (found["pack"], *found["packed"]):
+        assert one["resident_mib"] * 2**20 < 2e9 and one["group_mib"] <= one["limit_mib"] and one["limit_mib"] * 2**20 <= 2e9
+    assert f"{found['rate']['median']:.2f}".lstrip("0") in (ROOT / "docs" / "large-data.md").read_text()
+
+
+def test_a_million_samples_were_scored_in_the_memory_that_the_docs_state():
+    found = read("curve.json")
+    assert found["streamed"][-1]["centres"] == 1_000_000 and found["peak_mib"] < 1200
+    assert f"{found['peak_mib']:,} MiB" in (ROOT / "docs" / "evaluation.md").read_text()
+    nats = [one["nats"] for one in found["streamed"]]
+    assert nats == sorted(nats)
+
+
 def test_what_the_doctor_says_of_the_library_is_what_the_record_says(monkeypatch, capsys):
     """So that no rule of advnets.doctor moves without its table; .ci/run does so with all seeds."""
     command = ["benchmarks/doctor/confusion.py", "results/doctor-logs.json.xz", "--check"]

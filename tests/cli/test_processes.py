@@ -49,3 +49,16 @@ def test_two_processes_speak_as_one(tmp_path: Path) -> None:
     assert err.read_text().count("finished at step 20") == 1
     run = Run(tmp_path / "runs" / "digits-1")
     assert run.status()["state"] == "finished" and run.read()["machine"]["processes"] == 2
+
+
+def test_two_processes_score_as_one(advnets: Command, trained: Path, tmp_path: Path) -> None:
+    plan = "evaluate run --samples 100 --redraws 0 --metrics parzen --centres 4000 --json"
+    alone = json.loads(advnets(plan).out)["parzen"]["streamed"]
+    assert [one["centres"] for one in alone] == [1000, 3000, 4000]
+    out, err = tmp_path / "out", tmp_path / "err"
+    process = command([*plan.split(), "--devices", "2"], tmp_path, out, err)
+    process.join(_SECONDS)
+    assert process.exitcode == 0, err.read_text()
+    together = json.loads(out.read_text())["parzen"]["streamed"]
+    for one, other in zip(alone, together, strict=True):
+        assert one["bandwidth"] == other["bandwidth"] and one["nats"] == pytest.approx(other["nats"], abs=1e-9)

@@ -1,6 +1,7 @@
 """`advnets evaluate`: how good a run is, or samples that any program made."""
 
 import dataclasses
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -21,9 +22,11 @@ from advnets.runs import Run
 
 if TYPE_CHECKING:
     from advnets.data import DataSet
+    from advnets.evaluation.progress import Report
     from advnets.evaluation.subjects import Subject
 
-_MOST_SAMPLES = 1_000_000  # three gigabytes of MNIST; ParzenWindow streams more
+_MOST_SAMPLES = 1_000_000  # three gigabytes of MNIST; --centres streams more
+_MOST_CENTRES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Arguments:
     """How many samples to score."""
     seed: int = 0
     """Seed of the samples."""
+    centres: int = 0
+    """With a run: go on with the likelihood's curve to so many samples, a multiple of 1,000, which are never in memory
+    together."""
+    devices: int = 1
+    """Processes of this machine that share out --centres; torchrun's where it starts this."""
     redraws: int = 3
     """Further draws from a run, for the deviation of its likelihood."""
     weights: Literal["auto", "average", "raw"] = "auto"
@@ -66,6 +74,13 @@ def run(tokens: list[str]) -> int:
     arguments = parse(Arguments, tokens, "evaluate")
     in_range("--samples", arguments.samples, 2, _MOST_SAMPLES)
     in_range("--redraws", arguments.redraws, 0, 1000)
+    in_range("--centres", arguments.centres, 0, _MOST_CENTRES)
+    if arguments.metrics and arguments.centres and "parzen" not in arguments.metrics:
+        raise InputError(
+            "--centres belongs to parzen, allowed: with it among --metrics; add it, or leave --centres out"
+        )
+    if arguments.devices != 1 and not arguments.centres:
+        raise InputError("--devices shares out --centres, allowed: with it; add --centres 1000000, or leave it out")
     in_range("--seed", arguments.seed, 0, 2**63 - 1)
 
     from advnets.cli.measuring import showing
@@ -75,7 +90,12 @@ def run(tokens: list[str]) -> int:
     subject, data, load_data = _subject(arguments, tokens)
     plan = Plan(arguments.metrics, arguments.samples, arguments.seed, arguments.redraws)
     with showing() as progress:
+        streamed, first = _streamed(subject, data, arguments, progress) if arguments.centres else ([], True)
+        if not first:
+            return DONE
         result = evaluate(subject, data, plan, folds=folds.of(data, subject.data, load_data), progress=progress)
+    if streamed:
+        result["parzen"]["streamed"] = streamed
     out = arguments.out or (arguments.subject if Run(arguments.subject).exists() else None)
     files = write(result, subject, data, out) if out else []
     if arguments.json:
@@ -87,6 +107,30 @@ def run(tokens: list[str]) -> int:
     print()
     say(f"report: {files[-1]}" if files else "add --out DIR to keep this with pictures")
     return DONE
+
+
+def _streamed(
+    subject: "Subject", data: "DataSet", arguments: Arguments, progress: "Callable[[str], Report]"
+) -> tuple[list[dict[str, Any]], bool]:
+    """Take the curve over streamed samples, by several processes if there are; tell too whether this is the first."""
+    from advnets.data import folds
+    from advnets.evaluation.likelihood import HeldOut
+    from advnets.evaluation.streamed import Share, curve
+    from advnets.training.processes import stacked, started
+
+    if folds(subject.data):
+        raise InputError(
+            f"{data.name} comes in folds, which --centres does not know, allowed: other data; leave it out"
+        )
+    fabric = started(arguments.devices)
+    share = Share(fabric.global_rank, fabric.world_size, functools.partial(stacked, fabric))
+    report = progress("centres") if fabric.is_global_zero else _silent
+    found = curve(subject, HeldOut.of(data), arguments.centres, seed=arguments.seed, share=share, report=report)
+    return found, fabric.is_global_zero
+
+
+def _silent(done: int, total: int) -> None:
+    """Show nothing, as all but the first of several processes do."""
 
 
 def _subject(arguments: Arguments, tokens: list[str]) -> "tuple[Subject, DataSet, Callable[[DataConfig], DataSet]]":

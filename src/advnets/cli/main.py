@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "score a run, or samples made by any program",
         "doctor": "say in plain words how a run is doing, and what to do",
         "recipes": "list the presets: data, nets, parameters, the paper's numbers",
-        "data": "list, describe and fetch data sets",
+        "data": "list, describe and fetch data sets; pack those larger than memory",
         "reproduce": "the paper's theory, figures and tables, computed anew",
         "runs": "list, show and compare runs",
         "cite": "print BibTeX for what a run used",

@@ -53,21 +53,36 @@ def tiles(
 
 
 def log_sums(tiles: Iterable[Tile], n: int, bandwidths: Doubles, device: torch.device) -> Float64[Tensor, "widths n"]:
-    """Return log Σ_j exp(−d²_ij/2σ²) for every bandwidth σ and point i.
+    """Return log Σ_j exp(−d²_ij/2σ²) for every bandwidth σ and point i."""
+    sums = LogSums(n, bandwidths, device)
+    sums.add(tiles)
+    return sums.value()
+
+
+class LogSums:
+    """Sums of kernels that grow with every tile.
 
     The largest term of a sum belongs to the nearest centre whatever σ is, so that all bandwidths share one shift.
     """
-    rates = torch.from_numpy(-0.5 / bandwidths**2).to(device)
-    nearest = torch.full((n,), math.inf, dtype=torch.float64, device=device)
-    sums = torch.zeros(len(bandwidths), n, dtype=torch.float64, device=device)
-    for rows, squares in tiles:
-        before = nearest[rows].clone()
-        now = torch.minimum(before, squares.amin(1))
-        nearest[rows] = now
-        reached = now.isfinite()
-        sums[:, rows] *= torch.where(reached, (rates[:, None] * (before - now)).exp_(), 1.0)
-        _add_terms(sums[:, rows], squares, torch.where(reached, now, 0.0), rates)
-    return sums.log_() + nearest * rates[:, None]
+
+    def __init__(self, n: int, bandwidths: Doubles, device: torch.device) -> None:
+        self._rates = torch.from_numpy(-0.5 / bandwidths**2).to(device)
+        self._nearest = torch.full((n,), math.inf, dtype=torch.float64, device=device)
+        self._sums = torch.zeros(len(bandwidths), n, dtype=torch.float64, device=device)
+
+    def add(self, tiles: Iterable[Tile]) -> None:
+        """Add the kernels of some tiles."""
+        for rows, squares in tiles:
+            before = self._nearest[rows].clone()
+            now = torch.minimum(before, squares.amin(1))
+            self._nearest[rows] = now
+            reached = now.isfinite()
+            self._sums[:, rows] *= torch.where(reached, (self._rates[:, None] * (before - now)).exp_(), 1.0)
+            _add_terms(self._sums[:, rows], squares, torch.where(reached, now, 0.0), self._rates)
+
+    def value(self) -> Float64[Tensor, "widths n"]:
+        """Return log Σ_j exp(−d²_ij/2σ²) of all tiles so far; −∞ of none."""
+        return self._sums.log() + self._nearest * self._rates[:, None]
 
 
 def _add_terms(sums: Tensor, squares: Tensor, shift: Tensor, rates: Tensor) -> None:

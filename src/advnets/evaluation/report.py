@@ -189,13 +189,16 @@ def _neighbour_part(samples: Any, data: DataSet) -> list[str]:
 
 def _curve_part(result: Result) -> list[str]:
     """Plot the score against the number of centres, with the reference rows as lines."""
-    points = [point for point in result.get("parzen", {}).get("curve", []) if "nats" in point]
+    measured = result.get("parzen", {})
+    points = [point for point in measured.get("curve", []) if "nats" in point]
     if len(points) < 2:
         return []
     figure = Figure(figsize=(7, 4), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     x, y, error = (np.array([point[key] for point in points]) for key in ("centres", "nats", "standard_error"))
     axes.errorbar(x, y, error, marker="o", color="C2", label="samples")
+    if many := [point for point in measured.get("streamed", []) if "nats" in point]:
+        axes.plot([one["centres"] for one in many], [one["nats"] for one in many], "--", color="C2", label="streamed")
     for index, (name, row) in enumerate(result.get("references", {}).items()):
         if "nats" in row:
             axes.plot(row["centres"], row["nats"], "s", color=f"C{3 + index}", label=name.replace("_", " "))

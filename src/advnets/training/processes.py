@@ -58,18 +58,32 @@ def launched(config: Config, devices: int = 1, nodes: int = 1) -> Fabric:
     """
     check_device(config)
     train = check(config).train
+    devices, nodes = _places(devices, nodes)
+    _require_game(config, devices * nodes)
+    return _started(train.device, train.precision, devices, nodes)
+
+
+def started(devices: int = 1, nodes: int = 1) -> Fabric:
+    """Return as many processes on processors for work that trains nothing; raises InputError as `launched` does."""
+    devices, nodes = _places(devices, nodes)
+    return _started("cpu", "32-true", devices, nodes)
+
+
+def _places(devices: int, nodes: int) -> tuple[int, int]:
+    """Return numbers of processes and machines, torchrun's where it has started this one."""
     _require_places(devices, nodes)
     if "LOCAL_WORLD_SIZE" in os.environ:  # torchrun's
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
-    _require_game(config, devices * nodes)
+    return devices, nodes
+
+
+def _started(device: str, precision: Any, devices: int, nodes: int) -> Fabric:
     if devices * nodes == 1:
-        return Fabric(accelerator=train.device, devices=1, precision=train.precision)
+        return Fabric(accelerator=device, devices=1, precision=precision)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # every process would say its number
     strategy = DDPStrategy(timeout=_PATIENCE)
-    fabric = Fabric(
-        accelerator=train.device, devices=devices, num_nodes=nodes, strategy=strategy, precision=train.precision
-    )
+    fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
     os.environ.setdefault(
         "TORCH_CPP_LOG_LEVEL", "ERROR"
     )  # for those that this one starts; what went wrong is told below
@@ -123,6 +137,16 @@ def average(fabric: Fabric, x: Tensor) -> Tensor:
         made = fabric.all_reduce(x.detach().clone(), reduce_op="mean")
     assert isinstance(made, Tensor)  # as of any one tensor
     return made
+
+
+def stacked(fabric: Fabric, x: Tensor) -> Tensor:
+    """Return the tensors of all processes, one above the other."""
+    if fabric.world_size == 1:
+        return x[None]
+    with noticing_loss():
+        found = fabric.all_gather(x)
+    assert isinstance(found, Tensor)  # as of any one tensor
+    return found
 
 
 def any_of(fabric: Fabric, flag: bool) -> bool:
