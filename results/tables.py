@@ -253,6 +253,16 @@ def semi() -> Iterator[list[str]]:
     yield from table(read("semi-supervised.json")["rows"])
 
 
+def growth() -> Iterator[list[str]]:
+    found, names = read("growth.json"), {"batch": "minibatch", "width": "width"}
+    yield ["y against", "a", "b", "p", "smallest, largest"]
+    for axis, words in names.items():
+        for what, unit in (("milliseconds", "ms"), ("mib", "MiB")):
+            a, b, p = found["laws"][axis][what]
+            ends = [f"{found[axis][end][what]:,.0f} {unit} at {found[axis][end]['size']:g}" for end in (0, -1)]
+            yield [f"{unit} against {words}", f"{a:.1f}", f"{b:.3g}", f"**{p:.2f}**", ", ".join(ends)]
+
+
 def streaming() -> Iterator[list[str]]:
     found = read("streaming.json")
     yield ["", "ms a step, each round", "largest resident size", "limit, with pages of files"]
@@ -279,6 +289,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "epochs": epochs,
     "figure1": figure1,
     "fuzz": fuzz,
+    "growth": growth,
     "helvetica": helvetica,
     "inference": inference,
     "semi-supervised": semi,

@@ -6,6 +6,8 @@ import runpy
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -114,8 +116,25 @@ def test_twenty_gigabytes_were_trained_on_within_two_at_four_fifths_of_the_speed
     found = read("streaming.json")
     assert found["bytes"] > 20e9 and found["rate"]["median"] >= 0.8
     for one in (found["pack"], *found["packed"]):
-        assert one["resident_mib"] * 2**20 < 2e9 and one["group_mib"] <= one["limit_mib"] and one["limit_mib"] * 2**20 <= 2e9
+        assert (
+            one["resident_mib"] * 2**20 < 2e9
+            and one["group_mib"] <= one["limit_mib"]
+            and one["limit_mib"] * 2**20 <= 2e9
+        )
     assert f"{found['rate']['median']:.2f}".lstrip("0") in (ROOT / "docs" / "large-data.md").read_text()
+
+
+def test_the_laws_of_growth_are_those_of_the_measured_sizes():
+    import growth
+
+    found = read("growth.json")
+    for axis, sizes in (("batch", growth.BATCHES), ("width", growth.WIDTHS)):
+        assert [one["size"] for one in found[axis]] == list(sizes)
+        for what in ("milliseconds", "mib"):
+            a, b, p = found["laws"][axis][what]
+            assert growth.law(found[axis], what) == pytest.approx([a, b, p], rel=1e-3)
+            for one in found[axis]:
+                assert a + b * one["size"] ** p == pytest.approx(one[what], rel=0.15), (axis, what, one)
 
 
 def test_a_million_samples_were_scored_in_the_memory_that_the_docs_state():
