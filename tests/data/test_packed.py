@@ -208,6 +208,12 @@ def test_another_layout_is_refused(folder: Path, refuses: Refuses) -> None:
         load(DataConfig(str(folder)))
 
 
+def test_classes_that_have_no_name_are_refused(folder: Path, refuses: Refuses) -> None:
+    change(folder / "zarr.json", classes=["0", "1"])
+    with refuses(str(folder), "classes that it does not name"):
+        load(DataConfig(str(folder)))
+
+
 def test_it_cannot_be_resized(folder: Path, refuses: Refuses) -> None:
     with refuses("--data.size", "pack it again with --size"):
         load(DataConfig(str(folder), size=8))

@@ -131,8 +131,13 @@ def read(config: DataConfig, folder: Path) -> Raw:
             "leave them out, or pack it again with --size and --colour"
         )
     facts = read_facts(folder)
-    stores = {name: open_store(folder / name, *array) for name, array in facts.arrays().items()}
+    context = _context()
+    stores = {name: open_store(folder / name, *array, context=context) for name, array in facts.arrays().items()}
     labels = np.asarray(_answer(stores["labels"].read(), str(folder))) if facts.labelled else None
+    if labels is not None and not ((labels >= -1) & (labels < len(facts.classes))).all():
+        raise InputError(
+            f"{folder} has classes that it does not name, allowed: what advnets data pack wrote; pack it again"
+        )
     held_out = min(held_out_of(facts.n, config.held_out, str(folder)), MOST_HELD_OUT)
     training, *others = rows_of_parts(facts.n, held_out)
     first = training[: max(1, _RESIDENT // (4 * math.prod(facts.shape)))]
@@ -193,19 +198,13 @@ def metadata(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
     }
 
 
-def open_store(folder: Path, shape: tuple[int, ...], dtype: str, *, new: bool = False) -> Any:
+def open_store(folder: Path, shape: tuple[int, ...], dtype: str, *, new: bool = False, context: Any = None) -> Any:
     """Open one array as advnets writes it, or make a `new` one; raises InputError for any other."""
     store = library()
     place = {"driver": "file", "path": str(folder)}
     spec: dict[str, Any] = {"driver": "zarr3", "kvstore": place, "metadata": metadata(shape, dtype)}
-    limits = {
-        "cache_pool": {"total_bytes_limit": _CACHE},
-        "file_io_concurrency": {"limit": _READERS},
-        "data_copy_concurrency": {"limit": 1},
-    }
-    context = store.Context(limits)
     if new:
-        return store.open({**spec, "store_data_equal_to_fill_value": True}, context=context, create=True).result()
+        return store.open({**spec, "store_data_equal_to_fill_value": True}, create=True).result()
     if read_json(folder / "zarr.json") != spec["metadata"]:
         raise InputError(
             f"{folder} is laid out otherwise than its data set says, allowed: what advnets data pack wrote; pack it "
@@ -214,6 +213,16 @@ def open_store(folder: Path, shape: tuple[int, ...], dtype: str, *, new: bool = 
     reading = {"fill_missing_data_reads": False, "recheck_cached_data": "open", "recheck_cached_metadata": "open"}
     found = store.open({**spec, **reading}, context=context, read=True, open=True)
     return _answer(found, str(folder))
+
+
+def _context() -> Any:
+    """Limit the memory and the threads that all arrays of a data set take together."""
+    limits = {
+        "cache_pool": {"total_bytes_limit": _CACHE},
+        "file_io_concurrency": {"limit": _READERS},
+        "data_copy_concurrency": {"limit": 1},
+    }
+    return library().Context(limits)
 
 
 def library() -> Any:
