@@ -39,7 +39,7 @@ try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-heavy = {"torch", "scipy", "sklearn", "matplotlib"} & set(sys.modules)
+heavy = {"torch", "scipy", "sklearn", "matplotlib", "optuna"} & set(sys.modules)
 assert not heavy, heavy
 """
     done = run_python("-c", program)

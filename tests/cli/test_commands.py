@@ -31,7 +31,7 @@ from advnets.cli.main import main
 for name in {list(COMMANDS)!r}:
     assert main([name, "--help"]) == 0
 assert main([]) == main(["--version"]) == main(["recipes"]) == main(["data", "list"]) == main(["cite"]) == 0
-heavy = {{"torch", "scipy", "sklearn", "matplotlib"}} & set(sys.modules)
+heavy = {{"torch", "scipy", "sklearn", "matplotlib", "optuna"}} & set(sys.modules)
 assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

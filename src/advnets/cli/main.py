@@ -17,6 +17,7 @@ _INTERRUPTED, _BROKEN_PIPE = 130, 141  # as a shell reports SIGINT and SIGPIPE
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "train": "train a recipe, or on your own images or array; stop and resume exactly",
+        "sweep": "train many runs, over settings and seeds, and rank them",
         "sample": "draw samples from a run: a picture or an array",
         "complete": "fill in the missing part of images or rows, by a run that learned to",
         "interpolate": "draw straight lines through the noise of a run",

@@ -70,17 +70,17 @@ def _folder(arguments: settings.Arguments, config: Config, fabric: "Fabric") -> 
 
 def _dry_run(config: Config, data: DataSet | None, out: Path, *, as_json: bool) -> int:
     """Print what would be trained, after the checks that need no data."""
-    counts = _counts(config, data)
+    parameters = counts(config, data)
     if as_json:
-        emit({"config": to_json(config), "parameters": counts, "out": str(out)})
+        emit({"config": to_json(config), "parameters": parameters, "out": str(out)})
         return DONE
     print(listing(config))
-    print(f"parameters: {sizes(counts)}")
+    print(f"parameters: {sizes(parameters)}")
     say(f"run folder: {out} (nothing written)")
     return DONE
 
 
-def _counts(config: Config, data: DataSet | None) -> dict[str, int]:
+def counts(config: Config, data: DataSet | None) -> dict[str, int]:
     """Count parameters; raises InputError where nets or minibatch do not fit the data."""
     import torch
 
@@ -93,14 +93,14 @@ def _counts(config: Config, data: DataSet | None) -> dict[str, int]:
         data = data or load(config.data, offline=True)
         config = resolved(config, data)
     shape, examples = _size(config.data, data)
-    counts = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
+    parameters = parameter_counts(config, shape, stage=2 if config.second_stage else 1)
     if examples is not None:
         Batches(torch.empty(examples, 0), config.train.batch_size, config.seed)
     if config.is_game:
         with torch.device("meta"):  # no memory for weights
             build_generator(config, shape, torch.zeros(shape), stream(0, "weights"))
             build_discriminator(config, shape, stream(0, "weights"))
-    return counts
+    return parameters
 
 
 def _size(config: DataConfig, data: DataSet | None) -> tuple[tuple[int, ...], int | None]:
