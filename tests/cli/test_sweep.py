@@ -229,13 +229,16 @@ def test_a_signal_reaches_the_runs_and_they_write_a_checkpoint(advnets: Command,
 
     def interrupt() -> None:
         deadline = time.monotonic() + 120
-        while not all(run.log.exists() for run in runs) and time.monotonic() < deadline:
+        while not (all(run.log.exists() for run in runs) or over.is_set()) and time.monotonic() < deadline:
             time.sleep(0.02)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
 
+    over = threading.Event()
     thread = threading.Thread(target=interrupt)
     thread.start()
-    done = advnets("sweep --out s --vary train.k=1 --seeds 2 --jobs 2 --steps 1000000 SMALL")
+    done = advnets("sweep --out s --vary train.k=1 --seeds 2 --jobs 2 --steps 20000 SMALL")
+    over.set()
     thread.join()
     assert (done.status, done.out) == (143, ""), done
     for run in runs:
@@ -283,7 +286,10 @@ def test_a_signal_reaches_the_runs_and_they_write_a_checkpoint(advnets: Command,
         ("--vary train.k=1 --qqqq", ["--qqqq"]),
     ],
 )
-def test_wrong_usage(advnets: Command, tmp_path: Path, words: str, named: list[str]) -> None:
+def test_wrong_usage(
+    advnets: Command, tmp_path: Path, start: Callable[[Start], None], words: str, named: list[str]
+) -> None:
+    start(never)
     assert_refused(advnets(f"sweep digits --out s {words}"), *named)
     assert contents(tmp_path) == {}
 
