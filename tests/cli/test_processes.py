@@ -54,6 +54,8 @@ def test_two_processes_speak_as_one(tmp_path: Path) -> None:
 def test_two_processes_score_as_one(advnets: Command, trained: Path, tmp_path: Path) -> None:
     plan = "evaluate run --samples 100 --redraws 0 --metrics parzen --centres 4000 --json"
     alone = json.loads(advnets(plan).out)["parzen"]["streamed"]
+    shown = advnets(plan.replace("--json", "")).out
+    assert all(f"{one['nats']:.1f} ± " in shown and f"{one['centres']:,} centres" in shown for one in alone)
     assert [one["centres"] for one in alone] == [1000, 3000, 4000]
     out, err = tmp_path / "out", tmp_path / "err"
     process = command([*plan.split(), "--devices", "2"], tmp_path, out, err)

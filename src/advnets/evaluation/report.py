@@ -79,6 +79,8 @@ def _rows(name: str, content: Mapping[str, Any]) -> Iterator[Row]:
             seen = f", {fold['seen']} of {fold['test_points']} test images seen in training" if fold.get("seen") else ""
             value = f"{fold['nats']:.1f} ± {fold['standard_error']:.1f} nats"
             yield "", f"fold {number}", "likelihood", value, f"σ {fold['bandwidth']:.4g}{seen}"
+        for point in content.get("streamed", []):
+            yield from _likelihood_rows("", point, "streamed")
         if "redraws" in content:
             again = content["redraws"]
             yield "", "", "deviation", f"{again['deviation']:.2f}", f"over {again['n'] + 1} draws"
@@ -92,12 +94,12 @@ def _rows(name: str, content: Mapping[str, Any]) -> Iterator[Row]:
         yield from _number_rows(name, "", _headlines(name, content), content, {})
 
 
-def _likelihood_rows(name: str, content: Mapping[str, Any]) -> Iterator[Row]:
-    """One row a grid."""
+def _likelihood_rows(name: str, content: Mapping[str, Any], first: str = "fine grid") -> Iterator[Row]:
+    """One row a grid, of which the first is called `first`."""
     if "not_measured" in content:
         yield name, "", "not measured", "", content["not_measured"]
         return
-    for label, grid, kind in ((name, content, "fine grid"), ("", content.get("legacy", {}), "legacy grid")):
+    for label, grid, kind in ((name, content, first), ("", content.get("legacy", {}), "legacy grid")):
         if "nats" in grid:
             value = f"{grid['nats']:.1f} ± {grid['standard_error']:.1f} nats"
             yield label, kind, "likelihood", value, f"σ {grid['bandwidth']:.4g}, {grid['centres']:,} centres"
