@@ -148,16 +148,24 @@ def test_what_needs_data_in_memory_says_so(folder, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_damaged_shard_ends_the_run_in_one_line_with_its_checkpoint(folder, tmp_path, monkeypatch):
+def test_a_damaged_shard_ends_the_run_in_one_line_and_mended_it_goes_on(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(packed, "_RESIDENT", 1)
     monkeypatch.setattr(packed, "MOST_HELD_OUT", 1)
     monkeypatch.setattr(packed, "_BLOCK", 16)
     pack(DataConfig(str(folder / "own.npz")), tmp_path / "own")
     data = load(DataConfig(str(tmp_path / "own")))
     file = next(path for path in (tmp_path / "own" / "x" / "c").rglob("*") if path.is_file())
-    content, row = bytearray(file.read_bytes()), int(data.packed.rows[40])
-    content[row * 20] ^= 1  # 16 bytes of an example, and 4 of its checksum
-    file.write_bytes(content)
+    whole, row = file.read_bytes(), int(data.packed.rows[40])
+    settings = config("plain", batch_size=6, checkpoint_every=1)
+    train(settings, data, Run(tmp_path / "never"))
+    data = load(DataConfig(str(tmp_path / "own")))
+    damaged = bytearray(whole)
+    damaged[row * 20] ^= 1  # 16 bytes of an example, and 4 of its checksum
+    file.write_bytes(damaged)
     with pytest.raises(InputError, match="cannot be read"):
-        train(config("plain", batch_size=6), data, Run(tmp_path / "run"))
-    assert Run(tmp_path / "run").status()["state"] in ("interrupted", "running")
+        train(settings, data, Run(tmp_path / "run"))
+    assert Run(tmp_path / "run").status()["state"] == "interrupted"
+    assert Run(tmp_path / "run").checkpoint_steps(), "the steps before it are kept"
+    file.write_bytes(whole)
+    train(settings, load(DataConfig(str(tmp_path / "own"))), Run(tmp_path / "run"), resume=True)
+    assert weights(Run(tmp_path / "run")) == weights(Run(tmp_path / "never"))
