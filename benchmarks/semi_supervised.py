@@ -76,9 +76,10 @@ def config_of(options: argparse.Namespace, steps: int) -> Config:
 
 
 def steps_in(options: argparse.Namespace, data: DataSet, runs: Sequence[tuple[int, int]]) -> int:
-    """As many steps as --minutes allow at the speed of the first ones, or --steps, or the recipe's."""
+    """--steps or the recipe's, or what --minutes allow at the speed of the first ones where that is less."""
+    wanted = int(options.steps or recipes.get(RECIPE).train.steps)
     if not options.minutes:
-        return int(options.steps or recipes.get(RECIPE).train.steps)
+        return wanted
     ensemble = Ensemble(config_of(options, 1000), data, runs, options.device)
     seconds = 0.0
     for _ in range(2):  # the first time warms up
@@ -90,7 +91,7 @@ def steps_in(options: argparse.Namespace, data: DataSet, runs: Sequence[tuple[in
         seconds = time.perf_counter() - begun
     steps = int(options.minutes * 60 / seconds * _SPEED_STEPS / 1000) * 1000
     print(f"{1000 * seconds / _SPEED_STEPS:.2f} ms a step of {len(runs)} runs: {steps} steps", flush=True)
-    return max(1000, steps)
+    return min(wanted, max(1000, steps))
 
 
 def semi(options: argparse.Namespace, data: DataSet) -> Iterator[Row]:
@@ -220,8 +221,10 @@ def measured(options: argparse.Namespace) -> tuple[list[Row], list[dict[str, Any
 
 
 def merged(files: Sequence[Path]) -> tuple[list[Row], list[dict[str, Any]]]:
+    """Put the rows of all files together; a file takes the place of what those before it have of the same draw."""
     contents = [json.loads(file.read_text()) for file in files]
-    return [one for part in contents for one in part["rows"]], [one for part in contents for one in part["machines"]]
+    rows = {(one["method"], one["labels"], one["seed"]): one for part in contents for one in part["rows"]}
+    return [*rows.values()], [one for part in contents for one in part["machines"]]
 
 
 def main() -> None:
@@ -230,7 +233,7 @@ def main() -> None:
     parser.add_argument("--labels", nargs="+", type=int, default=[20, 50, 100, 1000])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--minutes", type=float, help="of training of semi, in place of --steps")
+    parser.add_argument("--minutes", type=float, help="of training of semi at most, at its first speed")
     parser.add_argument("--fall", type=float, default=50.0, help="what the rates of semi are divided by in all steps")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=JSON", help="settings, as train.learning_rate=1e-3"

@@ -59,10 +59,10 @@ _COMPLETION_TRAIN = TrainConfig(
     optimiser="adam", learning_rate=1e-3, decay_per_update=1.0, average_decay=0.999, reconstruction_weight=100.0
 )
 _SEMI_TRAIN = TrainConfig(
-    steps=73_000,
+    steps=150_000,
     optimiser="adam",
     learning_rate=3e-3,  # the authors' code's
-    decay_per_update=1.0000315,  # to a tenth in 73,000 steps
+    decay_per_update=1.00001535,  # to a tenth in 150,000 steps
     signals="off",
     log_every=1000,
     sample_every=5000,
