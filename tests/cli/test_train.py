@@ -30,6 +30,15 @@ def test_a_run_from_start_to_end(advnets: Command) -> None:
     assert Path("runs/digits-2/config.json").is_file()
 
 
+def test_a_precision_of_auto_is_told_and_kept(advnets: Command) -> None:
+    done = advnets("train digits --precision auto --steps 4 SMALL --out run --json")
+    assert done.status == 0 and json.loads(done.out)["steps"] == 4
+    assert "precision: 32-true, which auto stands for here" in done.err
+    assert Run(Path("run")).config().train.precision == "32-true"
+    assert advnets("train --resume --out run --precision auto --steps 6").status == 0
+    assert Run(Path("run")).config().train.precision == "32-true"
+
+
 @pytest.mark.parametrize("ending", ["", " --train.learning_rate 1e30"])
 def test_a_terminal_obeys_no_name_of_a_folder(advnets: Command, ending: str) -> None:
     done = advnets(f"train digits --steps 6 SMALL --out named\x1b[2J{ending}")

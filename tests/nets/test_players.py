@@ -128,13 +128,33 @@ def test_pooled_size_is_what_pooling_gives():
             assert layer(torch.zeros(1, 1, size, size)).shape[1:] == layer.shape, (size, pool, stride)
 
 
-def test_dropout_keeps_the_share_and_scales_by_its_inverse():
-    x = torch.full((200, 200), 3.0)
-    dropped = dropout(x, 0.8, stream(0, "mask"))
-    assert set(dropped.unique().tolist()) == {0.0, 3.75}
-    assert (dropped > 0).float().mean().item() == pytest.approx(0.8, abs=0.01)
-    assert not torch.equal(dropped[0] > 0, dropped[1] > 0), "masks are drawn per example"
+@pytest.mark.parametrize("keep", [0.8, 0.5, 0.03, 0.999])
+def test_dropout_keeps_the_share_and_scales_by_its_inverse(keep):
+    x = torch.full((401, 501), 3.0, dtype=torch.float64)
+    dropped = dropout(x, keep, stream(0, "mask"))
+    zero, kept = dropped.unique().tolist()
+    assert zero == 0
+    assert kept == pytest.approx(3 / keep, rel=1 / 65536 / keep)
+    share = (dropped > 0).double()
+    deviation = math.sqrt(keep * (1 - keep))
+    assert abs(share.mean() - keep) < 4 * deviation / math.sqrt(x.numel())
+    for axis in (0, 1):  # masks are drawn for each number of each example by itself
+        count = x.shape[1 - axis]
+        spread = share.mean(1 - axis).std() / (deviation / math.sqrt(count))
+        assert spread.item() == pytest.approx(1, abs=0.2), axis
+    neighbours = ((share[:, 1:] - keep) * (share[:, :-1] - keep)).mean() / deviation**2
+    assert abs(neighbours) < 4 / math.sqrt(x.numel())
+
+
+def test_dropout_that_keeps_all_draws_nothing():
+    x = torch.ones(3, 2)
     assert dropout(x, 1.0, None) is x
+
+
+def test_a_share_too_small_to_draw_still_keeps_some():
+    dropped = dropout(torch.ones(1000, 1000), 1e-9, stream(0, "mask"))
+    assert 1 <= (dropped > 0).sum() <= 40
+    assert (dropout(torch.ones(1000, 1000), 1 - 1e-9, stream(0, "mask")) == 0).sum() <= 40
 
 
 def test_dropout_is_on_the_input_of_every_layer_of_d_while_training_only():

@@ -7,6 +7,7 @@ import torch
 import oracles
 from advnets import objectives
 from advnets.nets.init import layer_weights
+from advnets.training.game import averaging_interval
 from advnets.training.step import paper_step, released_step
 from training.games import TINY, data, dirac, game_of, tiny
 
@@ -264,15 +265,17 @@ def longest(net):
     return max(float(weight.detach().norm(dim=1).max()) for weight in layer_weights(net))
 
 
-@pytest.mark.parametrize("decay", [0.5, 0.9, 0.9999])
-def test_average_is_the_weighted_mean_of_the_generators_since_the_first_step(decay):
+@pytest.mark.parametrize(("decay", "interval"), [(0.5, 1), (0.99, 1), (0.997, 3), (0.999, 10), (0.9999, 10)])
+def test_average_is_the_weighted_mean_of_the_generators_since_the_first_step(decay, interval):
     game, batches = game_of(tiny(average_decay=decay, learning_rate=1.0), data())
-    seen = []
-    for step in range(6):
+    assert averaging_interval(decay) == interval
+    seen = {}
+    for step in range(3 * interval + 3):
         game.step = step
         released_step(game, batches)
-        seen.append([parameter.detach().double().clone() for parameter in game.generator.net.parameters()])
-    shares = [decay ** (len(seen) - made) for made in range(1, len(seen) + 1)]  # untrained weights have none
+        if step % interval == 0:
+            seen[step] = [parameter.detach().double().clone() for parameter in game.generator.net.parameters()]
+    shares = [decay ** (max(seen) - step) for step in seen]  # untrained weights have none
     for index, mine in enumerate(game.average.module.parameters()):
-        twin = sum(share * weights[index] for share, weights in zip(shares, seen, strict=True)) / sum(shares)
+        twin = sum(share * weights[index] for share, weights in zip(shares, seen.values(), strict=True)) / sum(shares)
         torch.testing.assert_close(mine.detach().double(), twin, rtol=1e-5, atol=1e-6)

@@ -38,7 +38,12 @@ from advnets.runs import Run, list_runs
 RUNS = Path("runs")
 Load = Callable[[DataConfig], DataSet]
 
-_SHORT = {"--steps": "--train.steps", "--mode": "--train.mode", "--data": "--data.name"}
+_SHORT = {
+    "--steps": "--train.steps",
+    "--mode": "--train.mode",
+    "--data": "--data.name",
+    "--precision": "--train.precision",
+}
 _SECTIONS = [item.name for item in dataclasses.fields(Config) if item.name != "recipe"]
 # Has every option there is: convolutions, a second stage, a condition, all rivals, and few labels.
 _WIDEST = dataclasses.replace(
@@ -59,7 +64,8 @@ class Arguments:
     """Train adversarial nets.
 
     RECIPE is a preset (see advnets recipes), or the path of a folder of images or of a .npy/.npz array, for which nets
-    are sized from the data. --steps N, --mode M and --data D are short for --train.steps, --train.mode, --data.name.
+    are sized from the data. --steps N, --mode M, --precision P and --data D are short for --train.steps, --train.mode,
+    --train.precision and --data.name.
     The defaults below are those of RECIPE, digits if none is named; advnets train RECIPE --help shows another's.
     """
 
@@ -164,6 +170,9 @@ def resumed(arguments: Arguments, tokens: list[str]) -> tuple[Config, Run]:
             "allowed on --resume: the same recipe; leave RECIPE out, or name another run with --out"
         )
     wanted = _settle(stored, tokens)
+    if wanted.train.precision == "auto":  # what it stood for when the run began
+        kept = dataclasses.replace(wanted.train, precision=stored.train.precision)
+        wanted = dataclasses.replace(wanted, train=kept)
     run.check_settings(wanted)
     return wanted, _fit_to_go_on(run, wanted)
 

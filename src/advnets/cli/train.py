@@ -12,7 +12,7 @@ from advnets.cli import settings
 from advnets.cli.log import last_line
 from advnets.cli.main import BAD_ANSWER, DONE
 from advnets.cli.output import emit, listing, say, sizes
-from advnets.cli.training import launched, trained
+from advnets.cli.training import launched, trained, with_precision
 from advnets.config import Config, DataConfig, to_json
 from advnets.data import CATALOGUE, DataSet, load
 from advnets.errors import plain
@@ -48,6 +48,7 @@ def run(tokens: list[str]) -> int:
         out = arguments.out or next_folder(settings.RUNS, config.recipe)
         return _dry_run(config, data, out, as_json=arguments.json)
     data = data or load_data(config.data)
+    config = with_precision(config, data, arguments.devices * arguments.nodes)
     fabric = launched(config, arguments)
     with _folder(arguments, config, fabric) as path:
         return _train(config, data, Run(path), arguments, fabric)

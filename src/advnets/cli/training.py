@@ -1,6 +1,8 @@
 """What every command that trains does around a training: a display, a stop on a signal, a full memory in one line."""
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -57,6 +59,17 @@ def launched(config: Config, arguments: "Arguments") -> "Fabric":
     from advnets.training.processes import launched as launch
 
     return launch(config, arguments.devices, arguments.nodes)
+
+
+def with_precision(config: Config, data: "DataSet", processes: int) -> Config:
+    """Resolve a precision of auto, and say what it is here; several processes have to name one."""
+    if config.train.precision != "auto" or processes > 1 or "LOCAL_WORLD_SIZE" in os.environ:
+        return config
+    from advnets.training.precision import resolved
+
+    config = resolved(config, data)
+    print(f"precision: {config.train.precision}, which auto stands for here", file=sys.stderr)
+    return config
 
 
 def _silent(progress: object) -> None:

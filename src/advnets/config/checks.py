@@ -150,6 +150,10 @@ def _check_rival(config: Config) -> None:
     if len(named) > 1:
         raise InputError(f"{' and '.join(named)} are both set, allowed: one model a run; leave one out")
     _check_semi(config)
+    if config.rival and config.train.precision == "bf16-mixed":
+        raise InputError(
+            f"--train.precision is bf16-mixed, allowed for {named[0]}: 32-true, 64-true or auto; leave it out"
+        )
     below = (config.layer_steps or 0) * (len(config.rival.hidden) - 1) if config.rival else 0
     if below >= config.train.steps:
         raise InputError(

@@ -227,8 +227,8 @@ class TrainConfig:
     """Steps between validation likelihoods, whose best checkpoint is kept; 0 for none."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
-    precision: Literal["32-true", "64-true", "bf16-mixed"] = "32-true"
-    """Number format, in lightning-fabric's words."""
+    precision: Literal["32-true", "64-true", "bf16-mixed", "auto"] = "32-true"
+    """Number format, in lightning-fabric's words; auto tries and writes down whether bf16-mixed is faster here."""
 
 
 @dataclass(frozen=True)

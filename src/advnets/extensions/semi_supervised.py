@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from advnets import sampling
-from advnets.config import Config, check
+from advnets.config import Config
 from advnets.data.dataset import DataSet, FloatArray
 from advnets.errors import InputError
 from advnets.extensions.classifier import Classify, errors, probabilities
@@ -24,9 +23,9 @@ from advnets.nets.build import build_classifier
 from advnets.nets.files import load_net
 from advnets.runs import Run
 from advnets.seeds import stream
-from advnets.training import checkpoint, saved, session
+from advnets.training import checkpoint, precision, processes, saved, session
 from advnets.training.facts import differences, note_elsewhere
-from advnets.training.outcome import Outcome, Progress, check_device
+from advnets.training.outcome import Outcome, Progress
 from advnets.training.processor import fast_products, keep_memory
 from advnets.training.showing import save_picture
 
@@ -49,6 +48,7 @@ def train(
     if config.semi is None:
         raise InputError(f"{config.recipe} has no labels to learn from, allowed: a recipe with semi; name such a one")
     data.require_memory(config.recipe)
+    config = precision.resolved(config, data, run if resume else None)
     started = time.perf_counter()
     with session.threads_for(config, data):
         state, step = _train(config, data, run, resume, stop, report)
@@ -81,8 +81,7 @@ def _train(
     stop: Callable[[], bool],
     report: Callable[[Progress], None],
 ) -> tuple[str, int]:
-    check_device(config)
-    fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
+    fabric = processes.launched(config)
     _check_reach(data)
     if resume:
         session.require_fit(run, config, data)

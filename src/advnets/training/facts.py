@@ -17,7 +17,8 @@ from advnets.parameters import parameter_counts
 from advnets.runs import Run, reporting, write_json
 from advnets.training.processor import faithful
 
-_SMALL = 1_000_000  # parameters of both nets, under which a second thread does not pay
+SMALL = 1_000_000
+"""Parameters of both nets, under which a second thread does not pay, nor coarser products do."""
 _RESTRICTING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS")
 _BEFORE = {"products": "default", "processes": 1}  # of runs made before it was written down
 
@@ -27,7 +28,7 @@ def threads(config: Config, shape: tuple[int, ...]) -> int:
 
     Two make these no faster, and on a busy machine ten times slower.
     """
-    return 1 if sum(parameter_counts(config, shape).values()) < _SMALL else torch.get_num_threads()
+    return 1 if sum(parameter_counts(config, shape).values()) < SMALL else torch.get_num_threads()
 
 
 def facts(config: Config, data: DataSet, fabric: Fabric) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def _train(
     report: Callable[[Progress], None],
 ) -> tuple[str, int, doctor.Verdict | None]:
     check_device(config)
-    fabric = Fabric(accelerator=check(config).train.device, devices=1, precision=config.train.precision)
+    fabric = Fabric(accelerator=check(config).train.device, devices=1)
     _check_reach(config, data)
     x = torch.from_numpy(data.train.x).flatten(1)
     batches = Batches(x.to(fabric.device, dtype(config)), config.train.batch_size, config.seed)

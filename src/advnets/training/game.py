@@ -97,7 +97,9 @@ class Game:
         self.moved = True
         epoch = self.stage_step * self.config.train.k // per_epoch + 1
         player.update(self.config.train, self.stage_step, epoch, again=again)
-        if player is self.generator and self.average is not None:
+        if player is not self.generator or self.average is None:
+            return
+        if self.stage_step % averaging_interval(self.config.train.average_decay) == 0:
             self.average.update_parameters(player.net)
 
 
@@ -110,10 +112,18 @@ def new_optimiser(net: nn.Module, train: TrainConfig, rate: float) -> Optimizer:
             return Adam(net.parameters(), lr=rate, betas=train.adam_betas, fused=True)
 
 
+def averaging_interval(decay: float) -> int:
+    """Return how many steps pass from one that the average takes in to the next, each being a pass over all weights.
+
+    A hundredth of its memory of 1/(1 − decay) steps, in which weights hardly differ; 1 at least, 10 at most.
+    """
+    return max(1, min(10, round(0.01 / (1 - decay))))
+
+
 def _average(net: nn.Module, train: TrainConfig) -> AveragedModel | None:
     if not train.average_decay:
         return None
-    decay = train.average_decay
+    decay = train.average_decay ** averaging_interval(train.average_decay)
 
     def follow(averaged: PARAM_LIST, current: PARAM_LIST, count: Tensor | int) -> None:
         made = int(average.n_averaged)  # the same as count, which lies on the device of the weights

@@ -16,7 +16,7 @@ from advnets.config import Config, check
 from advnets.data.dataset import DataSet, FloatArray
 from advnets.errors import InputError
 from advnets.runs import Run
-from advnets.training import checkpoint, fit, processes, schedules, session
+from advnets.training import checkpoint, fit, precision, processes, schedules, session
 from advnets.training.batches import Batches
 from advnets.training.facts import differences, note_elsewhere
 from advnets.training.game import MEASURES, Game, new_game, second_stage
@@ -54,7 +54,7 @@ def train(
     diverged once a loss or a weight is not finite, with the last finite checkpoint kept.
     Raises InputError for settings that do not fit the data or the run, and for a disk that refuses.
     """
-    config = conditions.resolved(config, data)
+    config = precision.resolved(conditions.resolved(config, data), data, run if resume else None)
     if config.rival:
         return fit.train(config, data, run, resume=resume, stop=stop, report=report)
     if config.semi:

@@ -128,6 +128,11 @@ def _require_game(config: Config, processes: int) -> None:
         raise InputError(
             f"--train.on_bad is rollback, allowed with {processes} processes: warn or stop; set one of these"
         )
+    if config.train.precision == "auto":
+        raise InputError(
+            f"--train.precision is auto, allowed with {processes} processes: 32-true, 64-true or bf16-mixed, for "
+            "all of them alike; set one of these"
+        )
     require_even(config.train.batch_size, processes)
 
 
