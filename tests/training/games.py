@@ -58,7 +58,7 @@ class DiracDiscriminator(nn.Module):
         super().__init__()
         self.psi = nn.Parameter(torch.tensor(psi, dtype=torch.float64))
 
-    def forward(self, x, generator=None):
+    def forward(self, x, generator=None, c=None, fixed=0):
         return self.psi * x.squeeze(1)
 
 

@@ -172,7 +172,7 @@ def test_d_sees_examples_and_completions_of_them_under_one_mask(move, data):
     game.discriminator.net.register_forward_hook(lambda net, given, logits: seen.append(given))
     game.generator.net.register_forward_hook(lambda net, given, made: told.append(given[0]))
     move(game, batches)
-    x, _, c = seen[0]
+    x, _, c, *_ = seen[0]
     real, fake, (c, also) = x[:8], x[8:], c.split(8)
     assert torch.equal(c, also) and torch.equal(real, batches[0])
     known, missing = c.view_as(real) == 1, c.view_as(real) == -1

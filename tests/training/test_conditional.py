@@ -49,8 +49,8 @@ class Given(nn.Module):
         super().__init__()
         self.net, self.c = net, c
 
-    def forward(self, x, random):
-        return self.net(x, random, self.c.repeat(len(x) // len(self.c), 1))
+    def forward(self, x, random, c=None, fixed=0):
+        return self.net(x, random, self.c.repeat(len(x) // len(self.c), 1), fixed)
 
 
 def examples(count=31, shape=(1, 3, 3)):
@@ -160,7 +160,7 @@ def test_d_sees_every_example_and_every_sample_with_the_c_of_that_example(move, 
     game.discriminator.net.register_forward_hook(lambda net, given, logits: seen.append(given))
     move(game, batches)
     number_of = {tuple(x.flatten().tolist()): c for x, c in zip(batches.x, batches.c, strict=True)}
-    x, _, c = seen[0]
+    x, _, c, *_ = seen[0]
     assert len(x) == 10 and torch.equal(c[:5], c[5:])
     pairs = zip(x[:5], c[:5], strict=True)
     assert all(torch.equal(number_of[tuple(one.flatten().tolist())], given) for one, given in pairs)

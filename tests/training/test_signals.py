@@ -38,7 +38,7 @@ class Brightness(nn.Module):
         super().__init__()
         self.a, self.b = (nn.Parameter(torch.tensor(float(value))) for value in (a, b))
 
-    def forward(self, x, generator=None):
+    def forward(self, x, generator=None, c=None, fixed=0):
         return self.a * x.flatten(1).sum(1) + self.b
 
 

@@ -214,7 +214,7 @@ def test_measures_carry_the_right_names(mode):
             super().__init__()
             self.bias = torch.nn.Parameter(torch.zeros(()))
 
-        def forward(self, x, generator=None):
+        def forward(self, x, generator=None, c=None, fixed=0):
             calls.append(len(x))
             sign = torch.ones(len(x))
             if len(x) == 10:

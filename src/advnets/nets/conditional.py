@@ -84,12 +84,13 @@ class ConditionalDiscriminator(nn.Module):
         x: Float[Tensor, "batch *shape"],
         generator: torch.Generator | None = None,
         c: Float[Tensor, "batch c"] | None = None,
+        fixed: int = 0,
     ) -> Float[Tensor, " batch"]:
-        """Return logits; in training mode the dropout masks come from `generator`."""
+        """Return logits; in training mode the dropout masks come from `generator`. As in MaxoutDiscriminator."""
         if self.own:
             below, given = self.own
             x = x.flatten(1)
             x = dropout(x, self.keep, generator) if self.training else x
-            x, c = torch.cat([below(x), given(c)], dim=1), None
-        logits: Tensor = self.inner(x, generator, c)
+            x, c, fixed = torch.cat([below(x, fixed), given(c)], dim=1), None, 0
+        logits: Tensor = self.inner(x, generator, c, fixed)
         return logits

@@ -12,6 +12,7 @@ from advnets.config import DiscriminatorConfig
 from advnets.nets.conv import MaxoutConvolution
 from advnets.nets.dropout import dropout
 from advnets.nets.init import for_layer, uniform_
+from advnets.nets.linear import linear
 
 
 class Maxout(nn.Module):
@@ -26,9 +27,9 @@ class Maxout(nn.Module):
         self.units = units
         self.pieces = pieces
 
-    def forward(self, x: Float[Tensor, "batch inputs"]) -> Float[Tensor, "batch units"]:
-        """Return the largest piece of every unit."""
-        y: Tensor = self.linear(x)
+    def forward(self, x: Float[Tensor, "batch inputs"], fixed: int = 0) -> Float[Tensor, "batch units"]:
+        """Return the largest piece of every unit; the first `fixed` rows of x get no gradient."""
+        y = linear(x, self.linear.weight, self.linear.bias, fixed)
         pieces: Tensor = y.unflatten(1, (self.pieces, self.units))
         return pieces.amax(1)
 
@@ -63,9 +64,13 @@ class MaxoutDiscriminator(nn.Module):
         x: Float[Tensor, "batch *shape"],
         generator: torch.Generator | None = None,
         c: Float[Tensor, "batch beside"] | None = None,
+        fixed: int = 0,
     ) -> Float[Tensor, " batch"]:
-        """Return logits; in training mode the dropout masks come from `generator`."""
-        *_, top = self.hidden(x, generator, c)
+        """Return logits; in training mode the dropout masks come from `generator`.
+
+        No gradient is wanted by the first `fixed` rows of x, and it is not computed where that saves something.
+        """
+        *_, top = self.hidden(x, generator, c, fixed)
         logits: Tensor = self.logit(top).squeeze(1)
         return logits
 
@@ -74,6 +79,7 @@ class MaxoutDiscriminator(nn.Module):
         x: Float[Tensor, "batch *shape"],
         generator: torch.Generator | None = None,
         c: Float[Tensor, "batch beside"] | None = None,
+        fixed: int = 0,
     ) -> list[Tensor]:
         """Return what each layer below the logit passes on, bottom first, the last as the logit gets it.
 
@@ -85,7 +91,7 @@ class MaxoutDiscriminator(nn.Module):
             x = self._dropped(x.flatten(1) if index >= len(self.convolutions) else x, index, generator)
             if index == len(self.convolutions) and c is not None:
                 x = torch.cat([x, c], dim=1)
-            x = block(x)
+            x = block(x, fixed) if index == 0 and not self.convolutions else block(x)
             found.append(x)
         found[-1] = self._dropped(found[-1].flatten(1), len(blocks), generator)
         return found

@@ -61,7 +61,8 @@ def released_step(game: Game, batches: Batches) -> None:
         fake = game.generator.play(game.latents(len(real), told.generator), game.random)
         seen = told.seen(fake)
         image = seen.detach().requires_grad_()
-        logits = judge(game.discriminator.play, torch.cat([real, image]), game, told.discriminator)
+        both = torch.cat([real, image])
+        logits = judge(game.discriminator.play, both, game, told.discriminator, fixed=len(real))
         missed = reconstruction(game, fake, real, told)
     d_loss, d_seed, g_loss, g_seed = _seeds(game, logits.detach())
     d_seed[len(real) :].clamp_min_(_SMALLEST_SEED / len(real))
@@ -80,13 +81,18 @@ def released_step(game: Game, batches: Batches) -> None:
 
 
 def judge(
-    discriminator: nn.Module, x: Float[Tensor, "n *shape"], game: Game, c: Float[Tensor, "batch c"] | None
+    discriminator: nn.Module,
+    x: Float[Tensor, "n *shape"],
+    game: Game,
+    c: Float[Tensor, "batch c"] | None,
+    fixed: int = 0,
 ) -> Float[Tensor, " n"]:
-    """Return D's logits of examples, of samples, or of both; either kind has the c of the minibatch beside it."""
-    if c is None:
-        logits: Tensor = discriminator(x, game.random)
-    else:
-        logits = discriminator(x, game.random, c.repeat(len(x) // len(c), 1))
+    """Return D's logits of examples, of samples, or of both; either kind has the c of the minibatch beside it.
+
+    The first `fixed` of x, the examples, get no gradient.
+    """
+    beside = None if c is None else c.repeat(len(x) // len(c), 1)
+    logits: Tensor = discriminator(x, game.random, beside, fixed)
     return logits
 
 
