@@ -25,11 +25,13 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+import tutorial_nets
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -44,12 +46,13 @@ from advnets.training.step import released_step
 
 Block = Callable[[int], None]
 ARMS = ("ours", "tutorial", "products")
+UNITS = {"rectifier": nn.ReLU, "sigmoid": nn.Sigmoid, "linear": nn.Identity}
 
 
-def ours(images: Tensor) -> Block:
-    config = recipes.get("mnist")
+def ours(images: Tensor, recipe: str = "mnist") -> Block:
+    config = recipes.get(recipe)
     fabric = Fabric(accelerator="cpu", devices=1, precision=config.train.precision)
-    game = new_game(config, (1, 28, 28), images.mean(0), fabric)
+    game = new_game(config, tuple(images.shape[1:]), images.mean(0), fabric)
     batches = Batches(images, config.train.batch_size, config.seed)
 
     def block(steps: int) -> None:
@@ -61,38 +64,18 @@ def ours(images: Tensor) -> Block:
     return block
 
 
-class TutorialMaxout(nn.Module):
-    def __init__(self, inputs: int, units: int, pieces: int) -> None:
-        super().__init__()
-        self.units, self.pieces = units, pieces
-        self.linear = nn.Linear(inputs, units * pieces)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x).view(-1, self.units, self.pieces).max(dim=2)[0]
-
-
-def tutorial(images: Tensor) -> Block:
-    generator = nn.Sequential(
-        nn.Linear(100, 1200), nn.ReLU(), nn.Linear(1200, 1200), nn.ReLU(), nn.Linear(1200, 784), nn.Sigmoid()
-    )
-    discriminator = nn.Sequential(
-        nn.Dropout(0.2),
-        TutorialMaxout(784, 240, 5),
-        nn.Dropout(0.5),
-        TutorialMaxout(240, 240, 5),
-        nn.Dropout(0.5),
-        nn.Linear(240, 1),
-        nn.Sigmoid(),
-    )
-    for net, bound in ((generator, 0.05), (discriminator, 0.005)):
-        for parameter in net.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+def tutorial(images: Tensor, recipe: str = "mnist") -> Block:
+    config, pixels = recipes.get(recipe), images[0].numel()
+    settings, batch, latents = config.train, config.train.batch_size, config.noise.dimension
+    hidden, kinds = config.generator.hidden, config.generator.activations
+    units = [UNITS[kinds[min(layer, len(kinds) - 1)]] for layer in range(len(hidden))]
+    generator = tutorial_nets.generator((latents, *hidden, pixels), [*units, UNITS[config.generator.output]])
+    discriminator = tutorial_nets.discriminator((pixels, *config.discriminator.hidden, 1), config.discriminator.pieces)
     criterion = nn.BCELoss()
-    optimizer_g = torch.optim.SGD(generator.parameters(), lr=0.1, momentum=0.5)
-    optimizer_d = torch.optim.SGD(discriminator.parameters(), lr=0.05, momentum=0.5)
-    loader = DataLoader(TensorDataset(images.flatten(1)), batch_size=100, shuffle=True, drop_last=True)
-    ones, zeros = torch.ones(100, 1), torch.zeros(100, 1)
-    settings = recipes.get("mnist").train
+    optimizer_g = torch.optim.SGD(generator.parameters(), lr=settings.learning_rate, momentum=0.5)
+    optimizer_d = torch.optim.SGD(discriminator.parameters(), lr=settings.learning_rate / 2, momentum=0.5)
+    loader = DataLoader(TensorDataset(images.flatten(1)), batch_size=batch, shuffle=True, drop_last=True)
+    ones, zeros = torch.ones(batch, 1), torch.zeros(batch, 1)
 
     def epochs():
         epoch = 1
@@ -107,13 +90,13 @@ def tutorial(images: Tensor) -> Block:
     def block(steps: int) -> None:
         for _ in range(steps):
             (real,) = next(batches)
-            fake = generator((torch.rand(100, 100) * 2 - 1) * 3**0.5)
+            fake = generator(tutorial_nets.noise(batch, latents))
             optimizer_d.zero_grad()
             loss_d = criterion(discriminator(real), ones) + criterion(discriminator(fake.detach()), zeros)
             loss_d.backward()
             optimizer_d.step()
             optimizer_g.zero_grad()
-            fake = generator((torch.rand(100, 100) * 2 - 1) * 3**0.5)
+            fake = generator(tutorial_nets.noise(batch, latents))
             loss_g = criterion(discriminator(fake), ones)
             loss_g.backward()
             optimizer_g.step()
@@ -121,10 +104,17 @@ def tutorial(images: Tensor) -> Block:
     return block
 
 
-def products() -> Block:
-    """The products of one one-pass step: forward, by weights, by inputs; D sees 200 rows, G makes 100."""
-    layers = [(100, 100, 1200, 0), (100, 1200, 1200, 100), (100, 1200, 784, 100)]  # rows, below, above, rows whose
-    layers += [(200, 784, 1200, 100), (200, 240, 1200, 200), (200, 240, 1, 200)]  # gradient is passed on below
+def products(recipe: str = "mnist", pixels: int = 784) -> Block:
+    """The products of one one-pass step: forward, by weights, by inputs; D sees two minibatches, G makes one."""
+    config = recipes.get(recipe)
+    batch, pieces = config.train.batch_size, config.discriminator.pieces
+    below_d, above_d = (pixels, *config.discriminator.hidden), (*config.discriminator.hidden, 1)
+    layers = []  # rows, below, above, rows whose gradient is passed on below
+    for below, above in pairwise((config.noise.dimension, *config.generator.hidden, pixels)):
+        layers.append((batch, below, above, batch if layers else 0))
+    for below, above in zip(below_d, above_d, strict=True):
+        passed = batch if below == pixels else 2 * batch
+        layers.append((2 * batch, below, above if above == 1 else above * pieces, passed))
     jobs = []
     for rows, below, above, passed in layers:
         x, weight, gradient = torch.randn(rows, below), torch.randn(above, below), torch.randn(rows, above)
@@ -148,9 +138,11 @@ def timed(block: Block, steps: int) -> float:
     return 1000 * (time.perf_counter() - begun) / steps
 
 
-def make(name: str) -> Block:
-    images = torch.from_numpy(load(recipes.get("mnist").data).train.x)
-    return {"ours": lambda: ours(images), "tutorial": lambda: tutorial(images), "products": products}[name]()
+def make(name: str, recipe: str = "mnist") -> Block:
+    images = torch.from_numpy(load(recipes.get(recipe).data).train.x)
+    if name == "products":
+        return products(recipe, images[0].numel())
+    return {"ours": ours, "tutorial": tutorial}[name](images, recipe)
 
 
 def serve(name: str, connection: Connection) -> None:

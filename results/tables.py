@@ -5,6 +5,7 @@
 A table stands between <!-- table NAME --> and <!-- end -->; nothing in between is typed by hand.
 """
 
+import functools
 import json
 import re
 import statistics
@@ -13,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import speed_tables
 
 from advnets.reproduce import rivals as rival_rows
 from advnets.reproduce import section7 as extensions
@@ -272,6 +275,13 @@ def streaming() -> Iterator[list[str]]:
         yield [words, each, f"{max(one['resident_mib'] for one in found[arm]):,} MiB", limit]
 
 
+SPEED = ("peers", "recipes", "start", "evaluation", "processes")
+
+
+def speed(name: str) -> Iterator[list[str]]:
+    yield from getattr(speed_tables, name)(read("speed.json"))
+
+
 def centres() -> Iterator[list[str]]:
     yield ["samples", "nats", "best σ"]
     for one in read("curve.json")["streamed"]:
@@ -299,6 +309,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "rivals": rivals,
     "section7-quick": lambda: section7("quick"),
     "section7-full": lambda: section7("full"),
+    **{f"speed-{name}": functools.partial(speed, name) for name in SPEED},
     "streaming": streaming,
     "table1": table1,
     "table2": table2,

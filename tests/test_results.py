@@ -137,6 +137,26 @@ def test_the_laws_of_growth_are_those_of_the_measured_sizes():
                 assert a + b * one["size"] ** p == pytest.approx(one[what], rel=0.15), (axis, what, one)
 
 
+def test_costs_were_measured_of_every_part_recipe_and_library():
+    import costs
+    import peer_arms
+    import peers
+    import table
+
+    from advnets import recipes
+
+    found = read("speed.json")
+    assert set(found) == {*table.PARTS, "machine"}
+    names = [row["recipe"] for row in found["recipes"]]
+    assert names == [name for name in recipes.RECIPES if name in names]
+    assert {row["recipe"] for row in found["recipes"] if "failed" in row} == {"tfd"}  # nobody may pass its faces on
+    arms = found["peers"]["arms"]
+    assert list(arms) == [*peers.OF_STEP, *peer_arms.ARMS] and not found["peers"]["failed"]
+    assert all(len(one["milliseconds"]) == found["peers"]["rounds"] for one in arms.values())
+    measures = [row["measure"] for row in found["evaluation"]]
+    assert measures == [name for name in costs.MEASURES if name in measures]
+
+
 def test_a_million_samples_were_scored_in_the_memory_that_the_docs_state():
     found = read("curve.json")
     assert found["streamed"][-1]["centres"] == 1_000_000 and found["peak_mib"] < 1200
