@@ -3,7 +3,8 @@
     sudo python benchmarks/machines.py [--steps 400] [--folder DIR]
 
 The machines are two network namespaces joined by a virtual cable. All processes of one are killed once a checkpoint is
-there; then both commands are given again. Exit 1 where the end is not that of one process that was never stopped.
+there; then both commands are given again, and both machines score the run. Exit 1 where the end is not that of one
+process that was never stopped, or the scores are not those of one process.
 """
 
 import argparse
@@ -19,10 +20,12 @@ import time
 from pathlib import Path
 
 from safetensors.torch import load_file
+from shares import largest_difference
 
 MACHINES = ("advnets-a", "advnets-b")
 ADDRESSES = ("10.99.0.1", "10.99.0.2")
 PORT = 29511
+SCORES = ["--samples", "300", "--redraws", "1", "--centres", "4000"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 
 
@@ -97,6 +100,7 @@ def main():
     words = ["train", "digits", "--steps", str(arguments.steps), "--train.precision", "64-true"]
     words += ["--train.checkpoint_every", str(arguments.steps // 8), "--train.log_every", "20", "--out"]
     together, alone = folder / "together", folder / "alone"
+    folder.mkdir(parents=True, exist_ok=True)
     for run in (together, alone):
         shutil.rmtree(run, ignore_errors=True)
     with cable() as ends, (folder / "a.log").open("w") as a, (folder / "b.log").open("w") as b:
@@ -113,11 +117,20 @@ def main():
             one.wait()
         print("machine b lost:", last(folder / "a.log"))
         status = [one.wait() for one in both()]
+        score = ["evaluate", str(together), *SCORES, "--out"]
+        scoring = [begin(n, ends[n], [*score, str(folder / "scored-together")], log) for n, log in ((0, a), (1, b))]
+        status += [one.wait() for one in scoring]
     print("both commands again:", status, (together / "status.json").read_text().split('"state": "')[1].split('"')[0])
     subprocess.run([sys.executable, "-m", "advnets", *words, str(alone)], check=True, capture_output=True)
     losses, weights = apart(alone, together, arguments.steps)
     print(f"beside one process that was never stopped: losses differ by {losses:.1e}, weights by {weights:.1e}")
-    return int(any(status) or losses > 1e-5 or weights > 1e-5)
+    afresh = os.environ | {"XDG_CACHE_HOME": str(folder / "cache"), "OMP_NUM_THREADS": "1"}  # as both machines
+    command = [sys.executable, "-m", "advnets", *score, str(folder / "scored-alone")]
+    subprocess.run(command, check=True, capture_output=True, env=afresh)
+    files = [folder / f"scored-{name}" / "evaluation.json" for name in ("together", "alone")]
+    scores = largest_difference(*(json.loads(file.read_text()) for file in files))
+    print(f"scores by both machines beside those by one process: differ by {scores:.1e} of them")
+    return int(any(status) or losses > 1e-5 or weights > 1e-5 or scores > 1e-9)
 
 
 if __name__ == "__main__":

@@ -288,6 +288,19 @@ def centres() -> Iterator[list[str]]:
         yield [f"{one['centres']:,}", f"{one['nats']:.1f} ± {one['standard_error']:.1f}", f"{one['bandwidth']:.3f}"]
 
 
+def shares() -> Iterator[list[str]]:
+    found = read("shares.json")["processor_seconds"]
+    yield ["", "one process, s", "first of two, s", "ratio"]
+    for name, alone in found["one"].items():
+        own = found["two"][name]
+        yield [
+            f"`--centres {read('shares.json')['centres']}`" if name == "centres" else f"`{name}`",
+            f"{alone:.1f}",
+            f"{own:.1f}",
+            f"{own / alone:.2f}",
+        ]
+
+
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "best": best,
     "centres": centres,
@@ -310,6 +323,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "section7-quick": lambda: section7("quick"),
     "section7-full": lambda: section7("full"),
     **{f"speed-{name}": functools.partial(speed, name) for name in SPEED},
+    "shares": shares,
     "streaming": streaming,
     "table1": table1,
     "table2": table2,

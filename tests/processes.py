@@ -6,6 +6,7 @@ They import advnets themselves, as a new process does.
 import multiprocessing
 import os
 import runpy
+import socket
 import sys
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
@@ -26,6 +27,27 @@ def started(function: Callable[..., object], *arguments: object) -> BaseProcess:
 def command(words: list[str], folder: Path, out: Path, err: Path, **environment: str) -> BaseProcess:
     """Start `python -m advnets WORDS` in a folder, with what it says in two files."""
     return started(_command, words, folder, out, err, environment)
+
+
+def torchrun(words: list[str], folder: Path, count: int, **environment: str) -> list[BaseProcess]:
+    """Start `count` processes of a command as torchrun does; what number n says is in `out-n` and `err-n`."""
+    with socket.socket() as here:
+        here.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(here.getsockname()[1]), "TORCHELASTIC_RUN_ID": "test"}
+    places = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count), "GROUP_RANK": "0"}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    return [
+        command(
+            words,
+            folder,
+            *(folder / f"{kind}-{rank['RANK']}" for kind in ("out", "err")),
+            **address,
+            **places,
+            **rank,
+            **environment,
+        )
+        for rank in ranks
+    ]
 
 
 def _prepared(environment: dict[str, str], function: Callable[..., object], arguments: tuple[object, ...]) -> None:

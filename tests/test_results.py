@@ -157,6 +157,10 @@ def test_costs_were_measured_of_every_part_recipe_and_library():
     assert measures == [name for name in costs.MEASURES if name in measures]
 
 
+def test_processes_that_share_an_evaluation_found_the_same_numbers():
+    assert read("shares.json")["largest_difference"] < 1e-9
+
+
 def test_a_million_samples_were_scored_in_the_memory_that_the_docs_state():
     found = read("curve.json")
     assert found["streamed"][-1]["centres"] == 1_000_000 and found["peak_mib"] < 1200

@@ -173,7 +173,7 @@ def test_a_measure_that_makes_no_sense_says_so_where_it_was_asked_for(advnets, s
         ("evaluate run --centres 1500", "--centres is 1500, allowed: a multiple of 1000; set --centres 1000"),
         ("evaluate run --centres -1", "--centres is -1, allowed: 0 to"),
         ("evaluate run --centres 1000 --metrics fid", "--centres belongs to parzen"),
-        ("evaluate run --devices 2", "--devices shares out --centres"),
+        ("evaluate run --nodes 2", "--nodes is 2 and MASTER_ADDR, MASTER_PORT, NODE_RANK are not set"),
         ("evaluate run --centres 1000 --devices 0", "--devices is 0"),
         ("evaluate samples.npz --data digits --centres 1000", "these are samples of a file"),
         ("evaluate run --step 7", "no checkpoint of step 7"),

@@ -1,12 +1,25 @@
-"""`advnets train --devices N`, and under torchrun."""
+"""`advnets train` and `advnets evaluate` with `--devices N`, and under torchrun."""
 
 import json
+import os
+import shutil
+import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from advnets.cli.measuring import sharing
+from advnets.config import DataConfig
+from advnets.data import load
+from advnets.errors import InputError
+from advnets.evaluation import shares
+from advnets.evaluation.features import feature_net
 from advnets.runs import Run
-from processes import command
+from advnets.training import processes
+from processes import command, torchrun
 
 from .conftest import SMALL, Command
 
@@ -51,16 +64,122 @@ def test_two_processes_speak_as_one(tmp_path: Path) -> None:
     assert run.status()["state"] == "finished" and run.read()["machine"]["processes"] == 2
 
 
+@pytest.fixture
+def fresh(cache: Path, tmp_path: Path) -> Path:
+    """A cache that knows the features of digits, and no zero or reference row."""
+    feature_net(load(DataConfig("digits")))
+    shutil.copytree(cache / "advnets" / "features", tmp_path / "fresh" / "advnets" / "features")
+    return tmp_path / "fresh"
+
+
+def alike(one: Any, other: Any) -> None:
+    """Hold that numbers of an evaluation differ by rounding, counts and words not at all."""
+    match one:
+        case dict():
+            assert {*one} == {*other}
+            for key in one:
+                alike(one[key], other[key])
+        case list():
+            assert len(one) == len(other)
+            for left, right in zip(one, other, strict=True):
+                alike(left, right)
+        case float():
+            assert other == pytest.approx(one, rel=1e-9, abs=1e-12)
+        case _:
+            assert one == other
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_measure_as_one(
+    count: int, advnets: Command, trained: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = "evaluate run --samples 300 --redraws 1 --centres 4000 --json"
+    kept = tmp_path / "kept"
+    shutil.copytree(fresh, kept)
+    those = torchrun([*plan.split(), "--out", "together"], tmp_path, count, XDG_CACHE_HOME=str(fresh))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(kept))
+    alone = json.loads(advnets(plan).out)
+    for one in those:
+        one.join(_SECONDS)
+    said = [(tmp_path / f"err-{rank}").read_text() for rank in range(count)]
+    assert [one.exitcode for one in those] == [0] * count, said
+    together = json.loads((tmp_path / "out-0").read_text())
+    assert {"parzen", "fid", "kid", "precision_recall", "nearest_neighbour", "ndb", "classes", "duplicates"} <= {*alone}
+    assert [point["centres"] for point in alone["parzen"]["streamed"]] == [1000, 3000, 4000]
+    alike(alone, together)
+    files = [sorted(file.name for file in Path(folder).rglob("*.json")) for folder in (fresh, kept)]
+    assert files[0] == files[1] and len(files[0]) > 10, "zeros and references are kept as one process keeps them"
+    for rank in range(1, count):
+        assert not (tmp_path / f"out-{rank}").read_text() and not said[rank], "the first alone speaks"
+    assert sorted(file.name for file in (tmp_path / "together").iterdir()) == ["evaluation.html", "evaluation.json"]
+
+
 def test_two_processes_score_as_one(advnets: Command, trained: Path, tmp_path: Path) -> None:
-    plan = "evaluate run --samples 100 --redraws 0 --metrics parzen --centres 4000 --json"
-    alone = json.loads(advnets(plan).out)["parzen"]["streamed"]
+    plan = "evaluate run --samples 100 --redraws 0 --metrics parzen fid --centres 4000 --json"
+    alone = json.loads(advnets(plan).out)
     shown = advnets(plan.replace("--json", "")).out
-    assert all(f"{one['nats']:.1f} ± " in shown and f"{one['centres']:,} centres" in shown for one in alone)
-    assert [one["centres"] for one in alone] == [1000, 3000, 4000]
+    streamed = alone["parzen"]["streamed"]
+    assert all(f"{one['nats']:.1f} ± " in shown and f"{one['centres']:,} centres" in shown for one in streamed)
     out, err = tmp_path / "out", tmp_path / "err"
     process = command([*plan.split(), "--devices", "2"], tmp_path, out, err)
     process.join(_SECONDS)
     assert process.exitcode == 0, err.read_text()
-    together = json.loads(out.read_text())["parzen"]["streamed"]
-    for one, other in zip(alone, together, strict=True):
-        assert one["bandwidth"] == other["bandwidth"] and one["nats"] == pytest.approx(other["nats"], abs=1e-9)
+    alike(alone, json.loads(out.read_text()))
+
+
+@pytest.mark.parametrize("lost", ["last", "first"])
+def test_a_lost_process_ends_the_evaluation_in_a_line(lost: str, trained: Path, tmp_path: Path) -> None:
+    out, err = tmp_path / "out", tmp_path / "err"
+    plan = "evaluate run --samples 100 --redraws 0 --centres 10000000 --devices 3 --out made --json"
+    process = command(plan.split(), tmp_path, out, err)
+    assert process.pid is not None
+    waited = time.monotonic() + _SECONDS
+    while not (err.exists() and "centres: " in err.read_text()) and time.monotonic() < waited:
+        time.sleep(0.1)
+    others = children(process.pid)
+    assert len(others) == 2, err.read_text()
+    os.kill(others[-1] if lost == "last" else process.pid, signal.SIGKILL)
+    process.join(_SECONDS)
+    while any(map(running, others)) and time.monotonic() < waited:
+        time.sleep(0.1)
+    assert not any(map(running, others)), "no process is left behind"
+    said = [line for line in err.read_text().splitlines() if not line.startswith("centres: ")]
+    if lost == "last":
+        assert process.exitcode == 2
+        (line,) = said
+        assert line.startswith("advnets: error: another process of the run is gone (it ended with status -9), allowed:")
+    else:
+        assert process.exitcode == -signal.SIGKILL and not said
+    assert not out.read_text() and not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_is_wrong_with_the_measured_is_said_by_the_first_alone(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed: list[int] = []
+    started = SimpleNamespace(kill=lambda: killed.append(1))
+    fabric = SimpleNamespace(global_rank=rank, world_size=2, is_global_zero=rank == 0)
+    monkeypatch.setattr(processes, "started", lambda devices, nodes: fabric)
+    monkeypatch.setattr(processes, "children", lambda fabric: [started])
+    monkeypatch.setattr(processes, "counters", lambda fabric, own: lambda counter, amount: amount)
+    error = InputError("samples are not finite")
+    with pytest.raises(SystemExit if rank else InputError) as raised, sharing(2) as first:
+        assert first == (rank == 0) and shares.share().of == 2
+        raise error
+    assert raised.value.code == 2 if rank else raised.value is error
+    assert killed == [1] and shares.share() == shares.ALONE
+    with sharing(2):
+        pass
+    assert killed == [1], "what has gone well ends by itself"
+
+
+def children(number: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(one) for one in Path(f"/proc/{number}/task/{number}/children").read_text().split()]
+
+
+def running(number: int) -> bool:
+    """Tell whether there is such a process that has not ended."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

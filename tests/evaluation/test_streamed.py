@@ -2,16 +2,18 @@
 
 import numpy as np
 import pytest
-import torch
-from scipy.special import logsumexp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from advnets.config import DataConfig
 from advnets.errors import InputError
 from advnets.evaluation import streamed
 from advnets.evaluation.likelihood import HeldOut
 from advnets.evaluation.parzen import ParzenWindow
-from advnets.evaluation.streamed import Share, curve, sums_of_share
+from advnets.evaluation.progress import Report
+from advnets.evaluation.streamed import curve
 from advnets.evaluation.subjects import Subject
+from sharing import side_by_side
 
 RNG = np.random.default_rng(0)
 HELD_OUT = HeldOut(RNG.normal(size=(60, 3)).astype(np.float32), RNG.normal(size=(80, 3)).astype(np.float32))
@@ -46,19 +48,43 @@ def test_is_what_a_window_on_all_samples_gives() -> None:
     assert [point["centres"] for point in curve(NORMAL, HELD_OUT, 1700, seed=7)] == [100, 300, 1000, 1700]
 
 
-@pytest.mark.parametrize("processes", [2, 3, 30])
+@pytest.mark.parametrize("processes", [2, 3, 40])
 def test_processes_add_up_to_one(processes: int) -> None:
-    alone = sums_of_share(NORMAL, HELD_OUT, 1700, seed=1, share=Share())
-    shares = [sums_of_share(NORMAL, HELD_OUT, 1700, seed=1, share=Share(rank, processes)) for rank in range(processes)]
-    for one in shares:
-        assert one.sizes == alone.sizes and np.array_equal(one.widths, alone.widths)
-    together = logsumexp(np.stack([one.logs.numpy() for one in shares]), axis=0)
-    np.testing.assert_allclose(together, alone.logs.numpy(), atol=1e-12)
-    found = curve(
-        NORMAL, HELD_OUT, 1700, seed=1, share=Share(gather=lambda x: torch.stack([one.logs for one in shares]))
-    )
-    for one, other in zip(found, curve(NORMAL, HELD_OUT, 1700, seed=1), strict=True):
-        assert one["nats"] == pytest.approx(other["nats"], abs=1e-10) and one["bandwidth"] == other["bandwidth"]
+    alone = curve(NORMAL, HELD_OUT, 1700, seed=1)
+    for found in side_by_side(processes, lambda rank: curve(NORMAL, HELD_OUT, 1700, seed=1)):
+        for one, other in zip(found, alone, strict=True):
+            assert one["bandwidth"] == other["bandwidth"] and one["centres"] == other["centres"]
+            assert one["nats"] == pytest.approx(other["nats"], abs=1e-10)
+            assert one["standard_error"] == pytest.approx(other["standard_error"], rel=1e-10)
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(1, 20))
+def test_every_block_meets_every_point_in_one_process(of: int, blocks: int, points: int) -> None:
+    met = np.zeros((blocks, points), int)
+    fields = [streamed.field(rank, of, blocks, points) for rank in range(of)]
+    for one in fields:
+        met[one.blocks, one.points] += 1
+    assert (met == 1).all()
+    if of <= blocks:
+        assert all(one.points == slice(0, points) for one in fields), "as few draws as can be"
+
+
+def test_no_process_is_idle_for_want_of_blocks() -> None:
+    sizes = [
+        len(range(4)[one.blocks]) * (one.points.stop - one.points.start)
+        for one in (streamed.field(rank, 8, 4, 100) for rank in range(8))
+    ]
+    assert sizes == [50] * 8
+
+
+def test_progress_is_that_of_all_processes() -> None:
+    told: list[list[tuple[int, int]]] = [[], []]
+
+    def report(rank: int) -> Report:
+        return lambda done, total: told[rank].append((done, total))
+
+    side_by_side(2, lambda rank: curve(NORMAL, HELD_OUT, 1700, report=report(rank)))
+    assert told[0] == sorted(told[0]) and told[0][-1] == (1700, 1700)
 
 
 def test_no_more_than_a_block_is_in_memory_at_once() -> None:

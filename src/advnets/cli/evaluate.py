@@ -1,7 +1,6 @@
 """`advnets evaluate`: how good a run is, or samples that any program made."""
 
 import dataclasses
-import functools
 import json
 import sys
 from collections.abc import Callable
@@ -50,7 +49,9 @@ class Arguments:
     """With a run: go on with the likelihood's curve to so many samples, a multiple of 1,000, which are never in memory
     together."""
     devices: int = 1
-    """Processes of this machine that share out --centres; torchrun's where it starts this."""
+    """Processes of this machine that share the work; torchrun's where it starts this."""
+    nodes: int = 1
+    """Machines with as many processes each; the same command on all of them."""
     redraws: int = 3
     """Further draws from a run, for the deviation of its likelihood."""
     weights: Literal["auto", "average", "raw"] = "auto"
@@ -79,21 +80,23 @@ def run(tokens: list[str]) -> int:
         raise InputError(
             "--centres belongs to parzen, allowed: with it among --metrics; add it, or leave --centres out"
         )
-    if arguments.devices != 1 and not arguments.centres:
-        raise InputError("--devices shares out --centres, allowed: with it; add --centres 1000000, or leave it out")
     in_range("--seed", arguments.seed, 0, 2**63 - 1)
 
-    from advnets.cli.measuring import showing
+    from advnets.cli.measuring import sharing, showing
     from advnets.evaluation import folds
-    from advnets.evaluation.evaluate import Plan, evaluate
+    from advnets.evaluation.evaluate import Plan, evaluate, require
 
     subject, data, load_data = _subject(arguments, tokens)
     plan = Plan(arguments.metrics, arguments.samples, arguments.seed, arguments.redraws)
-    with showing() as progress:
-        streamed, first = _streamed(subject, data, arguments, progress) if arguments.centres else ([], True)
-        if not first:
-            return DONE
-        result = evaluate(subject, data, plan, folds=folds.of(data, subject.data, load_data), progress=progress)
+    require(plan, data)
+    if arguments.centres:
+        _require_stream(subject, data, arguments.centres)
+    of_folds = folds.of(data, subject.data, load_data)
+    with sharing(arguments.devices, arguments.nodes) as first, showing(quiet=not first) as progress:
+        streamed = _streamed(subject, data, arguments, progress) if arguments.centres else []
+        result = evaluate(subject, data, plan, folds=of_folds, progress=progress)
+    if not first:
+        return DONE
     if streamed:
         result["parzen"]["streamed"] = streamed
     out = arguments.out or (arguments.subject if Run(arguments.subject).exists() else None)
@@ -109,28 +112,27 @@ def run(tokens: list[str]) -> int:
     return DONE
 
 
-def _streamed(
-    subject: "Subject", data: "DataSet", arguments: Arguments, progress: "Callable[[str], Report]"
-) -> tuple[list[dict[str, Any]], bool]:
-    """Take the curve over streamed samples, by several processes if there are; tell too whether this is the first."""
+def _require_stream(subject: "Subject", data: "DataSet", count: int) -> None:
+    """Raise InputError for samples and numbers of them that cannot be streamed."""
     from advnets.data import folds
-    from advnets.evaluation.likelihood import HeldOut
-    from advnets.evaluation.streamed import Share, curve
-    from advnets.training.processes import stacked, started
+    from advnets.evaluation import streamed
 
     if folds(subject.data):
         raise InputError(
             f"{data.name} comes in folds, which --centres does not know, allowed: other data; leave it out"
         )
-    fabric = started(arguments.devices)
-    share = Share(fabric.global_rank, fabric.world_size, functools.partial(stacked, fabric))
-    report = progress("centres") if fabric.is_global_zero else _silent
-    found = curve(subject, HeldOut.of(data), arguments.centres, seed=arguments.seed, share=share, report=report)
-    return found, fabric.is_global_zero
+    streamed.require(subject, count)
 
 
-def _silent(done: int, total: int) -> None:
-    """Show nothing, as all but the first of several processes do."""
+def _streamed(
+    subject: "Subject", data: "DataSet", arguments: Arguments, progress: "Callable[[str], Report]"
+) -> list[dict[str, Any]]:
+    """Take the curve over streamed samples."""
+    from advnets.evaluation.likelihood import HeldOut
+    from advnets.evaluation.streamed import curve
+
+    report = progress("centres")
+    return curve(subject, HeldOut.of(data), arguments.centres, seed=arguments.seed, report=report)
 
 
 def _subject(arguments: Arguments, tokens: list[str]) -> "tuple[Subject, DataSet, Callable[[DataConfig], DataSet]]":

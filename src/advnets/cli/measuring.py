@@ -1,10 +1,18 @@
-"""How an evaluation shows where it is, on stderr: a bar a measure on a terminal, a line now and then in a log."""
+"""How an evaluation is shared out, and shows where it is.
+
+On stderr: a bar a measure on a terminal, a line now and then in a log.
+"""
 
 import contextlib
+import functools
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
+
+from advnets.cli.main import WRONG_USAGE
+from advnets.errors import InputError
 
 if TYPE_CHECKING:
     from advnets.evaluation.progress import Report
@@ -13,8 +21,41 @@ _FIRST_SECONDS, _LINE_SECONDS = 2, 10
 
 
 @contextlib.contextmanager
-def showing() -> Iterator[Callable[[str], "Report"]]:
+def sharing(devices: int = 1, nodes: int = 1) -> Iterator[bool]:
+    """Share out what the block measures over processes; yields whether this is the first, which alone speaks.
+
+    torchrun's processes where that has started this one. If the block fails, the processes started here end too, and of
+    what is wrong with the measured the first one tells. Raises InputError for numbers of processes that cannot be.
+    """
+    if devices == nodes == 1 and "LOCAL_WORLD_SIZE" not in os.environ:
+        yield True
+        return
+    from advnets.evaluation.shares import Share, among
+    from advnets.training import processes
+
+    fabric = processes.started(devices, nodes)
+    own = processes.children(fabric)
+    first = fabric.is_global_zero
+    try:
+        speaking = functools.partial(processes.stacked, fabric), functools.partial(processes.repeated, fabric)
+        with among(Share(fabric.global_rank, fabric.world_size, *speaking, processes.counters(fabric, own))):
+            yield first
+    except InputError as error:
+        if first:
+            raise
+        raise SystemExit(WRONG_USAGE) from error
+    finally:
+        if sys.exc_info()[0]:
+            for one in own:
+                one.kill()
+
+
+@contextlib.contextmanager
+def showing(*, quiet: bool = False) -> Iterator[Callable[[str], "Report"]]:
     """Yield what `evaluate` reports to: given a measure's name, it returns whom to tell how far that is."""
+    if quiet:
+        yield lambda name: _silent
+        return
     if not sys.stderr.isatty():
         yield _lines
         return
@@ -47,6 +88,10 @@ def showing() -> Iterator[Callable[[str], "Report"]]:
             return report
 
         yield start
+
+
+def _silent(done: int, total: int) -> None:
+    """Show nothing, as all but the first of several processes do."""
 
 
 def _lines(name: str) -> "Report":

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from advnets.data.dataset import DataSet, FloatArray, Split
 from advnets.data.splits import shuffled
 from advnets.errors import NotMeasurable
+from advnets.evaluation import shares
 from advnets.evaluation.features import FeatureNet, taught_accuracy
 from advnets.evaluation.likelihood import HeldOut, likelihood
 from advnets.evaluation.progress import Report, part, silent
@@ -54,27 +55,39 @@ def class_conditional(
         raise NotMeasurable("this model is given no class, and agreement with one is asked for")
     names = sampler.conditions.names
     labels = np.repeat(np.arange(len(names)), each)
-    x = sampler.draw_given(sampler.conditions.rows[labels], seed)
+    rows = sampler.conditions.rows[labels]
+    x = shares.once(lambda: sampler.draw_given(rows, seed))
     if not np.isfinite(x).all():
         raise NotMeasurable("samples are not finite; a model that did not diverge is measured")
     by_class = (net.classify(x) == labels).reshape(len(names), each).mean(1)
     known = data.test.labels >= 0
     real = net.classify(data.test.x[known]) == data.test.labels[known]
-    likely = likelihood(x, HeldOut.of(data), "fine", report=part(report, 0, 3))
+    likely = likelihood(x, HeldOut.of(data), "fine", report=part(report, 0, 2))
     train = _labelled(data, len(x))
+    taught, taught_real = _taught((Split(x, labels), train), data.test, part(report, 1, 2))
     return ClassConditional(
         agreement=float(by_class.mean()),
         agreement_real=float(real.mean()),
         by_class=tuple(by_class.tolist()),
         lowest=float(by_class.min()),
         missing=int((by_class < _PRESENT).sum()),
-        taught=taught_accuracy(Split(x, labels), data.test, report=part(report, 1, 3)),
-        taught_real=taught_accuracy(train, data.test, report=part(report, 2, 3)),
+        taught=taught,
+        taught_real=taught_real,
         spread=min(_apart(x[labels == k]) / _apart(train.x[train.labels == k]) for k in range(len(names))),
         nats=likely.nats,
         standard_error=likely.standard_error,
         each=each,
     )
+
+
+def _taught(lessons: tuple[Split, ...], test: Split, report: Report) -> list[float]:
+    """Return what classifiers reach that have learned from these examples; two processes teach one each."""
+    mine = shares.split(len(lessons), report=report)
+    own = lessons[mine.own]
+    with shares.among(shares.ALONE):
+        taught = [taught_accuracy(x, test, report=part(mine.report, k, len(own))) for k, x in enumerate(own)]
+    found: list[float] = mine.stack(np.array(taught)).tolist()
+    return found
 
 
 def _labelled(data: DataSet, count: int) -> Split:

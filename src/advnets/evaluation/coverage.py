@@ -10,7 +10,8 @@ from scipy.stats import chi2_contingency, chisquare, entropy, norm
 from sklearn.cluster import MiniBatchKMeans
 
 from advnets.errors import InputError, NotMeasurable
-from advnets.evaluation.neighbours import Numbers, balls_with, matrices, nearest
+from advnets.evaluation import shares
+from advnets.evaluation.neighbours import Numbers, Points, balls_with, matrices, nearest
 from advnets.evaluation.progress import Report, part, silent
 
 STACKED_CLASSES = 1000
@@ -151,19 +152,24 @@ def ndb(train: NDArray[Any], fake: NDArray[Any], *, bins: int = 100, seed: int =
         )
     if len({point.tobytes() for point in train}) < bins:
         raise NotMeasurable(f"fewer than {bins} training points are different: give varied data, or use fewer bins")
+    counts = shares.once(lambda: _counts(train, fake, bins, seed, report))
+    sizes = np.array([len(train), len(fake)])
+    portions = counts / sizes[:, None]
+    pooled = counts.sum(0) / sizes.sum()
+    error = np.sqrt(pooled * (1 - pooled) * (1 / sizes).sum())
+    different = np.abs(portions[0] - portions[1]) > norm.isf(0.025) * error
+    divergence = float(jensenshannon(*portions) ** 2)
+    return Bins(float(different.mean()), divergence, bins, len(train), len(fake))
+
+
+def _counts(train: Points, fake: Points, bins: int, seed: int, report: Report) -> Numbers:
+    """Count training points and samples (2, bins) in cells of k-means."""
     generator = np.random.default_rng(seed)
     means = MiniBatchKMeans(bins, n_init=1, random_state=seed)
     for update in range(_UPDATES):
         means.partial_fit(generator.choice(train, min(10 * bins, len(train)), replace=False))
         report(update + 1, _UPDATES)
-    counts = np.stack([np.bincount(means.predict(x), minlength=bins) for x in (train, fake)])
-    sizes = np.array([len(train), len(fake)])
-    shares = counts / sizes[:, None]
-    pooled = counts.sum(0) / sizes.sum()
-    error = np.sqrt(pooled * (1 - pooled) * (1 / sizes).sum())
-    different = np.abs(shares[0] - shares[1]) > norm.isf(0.025) * error
-    divergence = float(jensenshannon(*shares) ** 2)
-    return Bins(float(different.mean()), divergence, bins, len(train), len(fake))
+    return np.stack([np.bincount(means.predict(x), minlength=bins) for x in (train, fake)])
 
 
 def mode_coverage(points: NDArray[Any], centres: NDArray[Any], sd: float) -> Modes:

@@ -1,7 +1,7 @@
 """All measures of one subject, with the protocol they were taken by: what `advnets evaluate` runs."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from advnets.config import NoiseConfig
 from advnets.data import DataSet, toys
 from advnets.data.splits import shuffled
 from advnets.errors import InputError, NotMeasurable
-from advnets.evaluation import ais, coverage, memorisation, two_sample
+from advnets.evaluation import ais, coverage, memorisation, shares, two_sample
 from advnets.evaluation.conditional import class_conditional
 from advnets.evaluation.features import FeatureNet, feature_net
 from advnets.evaluation.folds import Folds
@@ -72,7 +72,7 @@ class Scene:
         """The features of images; raises NotMeasurable for vectors."""
         if len(self.data.shape) != 3:
             raise NotMeasurable(f"{self.data.name} holds vectors, and features are made for images")
-        return feature_net(self.data, report=self.progress("features"))
+        return shares.once(lambda: feature_net(self.data, report=self.progress("features")))
 
     @cached_property
     def parts(self) -> tuple[Rows, Rows]:
@@ -103,7 +103,7 @@ Compare = Callable[[Rows, Rows, Rows, int, Report], Any]
 
 
 def _fid(train: Rows, test: Rows, samples: Rows, seed: int, report: Report) -> two_sample.Frechet:
-    return two_sample.fid(*_equal(test, samples), report=report)
+    return shares.once(lambda: two_sample.fid(*_equal(test, samples), report=report))
 
 
 def _kid(train: Rows, test: Rows, samples: Rows, seed: int, report: Report) -> two_sample.Kernel:
@@ -300,7 +300,7 @@ OTHERS: Mapping[str, Callable[[Scene], dict[str, Any]]] = {
     "modes": _modes,
     "memorisation": _memorisation,
     "duplicates": _duplicates,
-    "ais": _ais,
+    "ais": lambda scene: shares.once(lambda: _ais(scene)),
 }
 METRICS = ("parzen", *COMPARISONS, "classes", "conditional", "modes", "memorisation", "duplicates", "ais")
 
@@ -318,19 +318,12 @@ def evaluate(
     With `folds` the Parzen likelihoods are means over them, the rest stays that of the subject's own fold.
     A measure without a value holds `not_measured`, one sentence. Raises InputError for an unknown metric.
     """
-    names = plan.metrics or _sensible(data, subject)
-    unknown = [name for name in names if name not in METRICS]
-    if unknown:
-        raise InputError(f"there is no metric {unknown[0]!r}, allowed: {', '.join(METRICS)}; choose of these")
-    if not data.is_whole:
-        raise InputError(
-            f"{data.name} has numbers that are missing (NaN) and measures compare whole examples, allowed: data "
-            "without gaps; fill them first: advnets complete"
-        )
+    require(plan, data)
     count = min(plan.samples, subject.available or plan.samples)
+    subject = _drawn_once(subject)
     scene = Scene(subject, data, plan, subject.draw(count, plan.seed), progress, folds)
     result: dict[str, Any] = {}
-    for name in names:
+    for name in plan.metrics or _sensible(data, subject):
         try:
             result[name] = _compare(scene, name) if name in COMPARISONS else OTHERS[name](scene)
         except NotMeasurable as reason:
@@ -341,6 +334,23 @@ def evaluate(
                 shared, count, held_out=held_out, names=plan.references, progress=progress
             )
     return {**result, "subject": subject.facts, "protocol": protocol(data, plan, count, folds)}
+
+
+def require(plan: Plan, data: DataSet) -> None:
+    """Raise InputError for what cannot be measured: an unknown metric, and data with gaps."""
+    unknown = [name for name in plan.metrics if name not in METRICS]
+    if unknown:
+        raise InputError(f"there is no metric {unknown[0]!r}, allowed: {', '.join(METRICS)}; choose of these")
+    if not data.is_whole:
+        raise InputError(
+            f"{data.name} has numbers that are missing (NaN) and measures compare whole examples, allowed: data "
+            "without gaps; fill them first: advnets complete"
+        )
+
+
+def _drawn_once(subject: Subject) -> Subject:
+    """Let the first of several processes draw samples for all: machines may round differently."""
+    return replace(subject, draw=lambda count, seed: shares.once(lambda: subject.draw(count, seed)))
 
 
 def _sensible(data: DataSet, subject: Subject) -> tuple[str, ...]:

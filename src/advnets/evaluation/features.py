@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from torch.nn.functional import cross_entropy, max_pool2d
 from advnets.data import places
 from advnets.data.dataset import DataSet, Split
 from advnets.errors import InputError
+from advnets.evaluation import shares
 from advnets.evaluation.progress import Report, silent
 from advnets.nets.dropout import dropout
 from advnets.nets.files import load_net, write_tensors
@@ -119,7 +120,7 @@ class FeatureNet:
 
         Raises InputError for examples of another shape, for none, and for numbers that are not finite.
         """
-        return np.concatenate([self._features(chunk).double().numpy() for chunk in self._chunks(x)])
+        return self._by_chunks(x, lambda chunk: self._features(chunk).double().numpy())
 
     def classify(self, x: Examples) -> NDArray[np.int64]:
         """Predicted labels (n,) of examples (n, *shape); 100a + 10b + c for stacked MNIST.
@@ -128,7 +129,7 @@ class FeatureNet:
         """
         if self.kind == "random":
             raise InputError("random features have no classes, allowed are those of labelled images; label the data")
-        return np.concatenate([self._labels(chunk) for chunk in self._chunks(x)])
+        return self._by_chunks(x, self._labels)
 
     def describe(self) -> dict[str, Any]:
         """What a number measured on these features depends on, in plain JSON values."""
@@ -141,7 +142,15 @@ class FeatureNet:
             "version": VERSION,
         }
 
-    def _chunks(self, x: Examples) -> Iterator[Float[Tensor, "n *shape"]]:
+    def _by_chunks(self, x: Examples, of: Callable[[Float[Tensor, "n *shape"]], NDArray[Any]]) -> NDArray[Any]:
+        """Compute something of every chunk, each process its own ones where several share them."""
+        self._check(x)
+        mine = shares.split(len(x), _CHUNK)
+        rows = x[mine.own]
+        chunks = (rows[first : first + _CHUNK] for first in range(0, len(rows), _CHUNK))
+        return mine.stack(np.concatenate([of(torch.from_numpy(np.array(x, np.float32, order="C"))) for x in chunks]))
+
+    def _check(self, x: Examples) -> None:
         if x.shape[1:] != self.shape or not len(x):
             raise InputError(
                 f"the examples have the shape {x.shape}, allowed is one or more of {self.shape}; bring them to the "
@@ -149,8 +158,6 @@ class FeatureNet:
             )
         if not np.isfinite(x).all():
             raise InputError("x holds numbers that are not finite, allowed are finite ones; remove those examples")
-        for first in range(0, len(x), _CHUNK):
-            yield torch.from_numpy(np.array(x[first : first + _CHUNK], np.float32, order="C"))
 
     @torch.no_grad()
     def _features(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n dimension"]:

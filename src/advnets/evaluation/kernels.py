@@ -28,12 +28,13 @@ def tiles(
     n_centres: int,
     *,
     leave_out: bool = False,
+    place: int = 0,
     report: Report = silent,
 ) -> Iterator[Tile]:
     """Yield squared distances of points to the centres in `blocks`, in float64 and on the points' device.
 
-    With `leave_out` point i is centre i, and infinitely far from itself. Everything is shifted by the mean of the first
-    block, so that data far from the origin lose no digits.
+    With `leave_out` point i is centre `place` + i, and infinitely far from itself. Everything is shifted by the mean of
+    the first block, so that data far from the origin lose no digits.
     """
     shift: Tensor | None = None
     first = 0
@@ -46,7 +47,7 @@ def tiles(
             for start in range(0, len(points), _ROWS):
                 squares = squared_distances(points[start : start + _ROWS], centres)
                 if leave_out:
-                    squares.diagonal(start - first).fill_(math.inf)
+                    squares.diagonal(place + start - first).fill_(math.inf)
                 yield slice(start, start + _ROWS), squares
             first += len(piece)
             report(first, n_centres)

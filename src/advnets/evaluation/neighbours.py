@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from advnets.errors import InputError
+from advnets.evaluation import shares
 from advnets.evaluation.progress import Report, silent
 
 Points = NDArray[np.floating[Any]]
@@ -80,6 +81,7 @@ def nearest(
     if not 1 <= k <= available:
         raise InputError(f"k is {k}, allowed are 1 to {available}, the points to choose from; give more points")
     width = min(k + _SPARE, available)
+    mine = shares.split(len(queries), report=report)
     found = Neighbours(np.empty((len(queries), k)), np.empty((len(queries), k), np.int64))
 
     def step(rows: Numbers, squares: Tensor, slack: Tensor, scale: float) -> NDArray[np.bool_]:
@@ -95,12 +97,13 @@ def nearest(
         sure: NDArray[np.bool_] = no_rival | (kept[:, -1] == 0) | (width == available)
         return sure
 
-    _settle(step, queries, points, report)
-    return found
+    _settle(step, queries, points, mine)
+    return Neighbours(mine.stack(found.distances[mine.own]), mine.stack(found.indices[mine.own]))
 
 
 def balls_with(queries: Points, points: Points, radii: Distances, *, report: Report = silent) -> Numbers:
     """Count for each query q the closed balls around the points p_j that hold it: #{j: |q − p_j| ≤ r_j}."""
+    mine = shares.split(len(queries), report=report)
     counts = np.zeros(len(queries), np.int64)
 
     def step(rows: Numbers, squares: Tensor, slack: Tensor, scale: float) -> NDArray[np.bool_]:
@@ -114,27 +117,31 @@ def balls_with(queries: Points, points: Points, radii: Distances, *, report: Rep
         np.add.at(counts, rows[sure][at[hit]], 1)
         return sure
 
-    _settle(step, queries, points, report)
-    return counts
+    _settle(step, queries, points, mine)
+    return mine.stack(counts[mine.own])
 
 
 Step = Callable[[Numbers, Tensor, Tensor, float], NDArray[np.bool_]]
 
 
-def _settle(step: Step, queries: Points, points: Points, report: Report) -> None:
-    """Give blocks of squared distances to `step`, in float32, then in float64 the rows of which it is not sure."""
-    rows, done = np.arange(len(queries)), 0
+def _settle(step: Step, queries: Points, points: Points, mine: shares.Split) -> None:
+    """Give blocks of squared distances to `step`, in float32, then in float64 the rows of which it is not sure.
+
+    Those of this process's queries, where several share them.
+    """
+    rows, done = np.arange(len(queries))[mine.own], 0
+    count = len(rows)
     for dtype in (torch.float32, torch.float64):
         left = []
         for block, squares, slack, scale in _blocks(queries, points, rows, dtype):
             sure = step(block, squares, slack, scale)
             left.append(block[~sure])
             done += int(sure.sum())
-            report(done, len(queries))
+            mine.report(done, count)
         rows = np.concatenate(left)
         if not len(rows):
             return
-    report(len(queries), len(queries))
+    mine.report(count, count)
 
 
 def _blocks(

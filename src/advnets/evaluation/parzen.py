@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
 from advnets.errors import InputError
+from advnets.evaluation import shares
 from advnets.evaluation.bandwidth import LEGACY, Search, best_inside
 from advnets.evaluation.kernels import Doubles, log_sums, normalise, tiles
 from advnets.evaluation.progress import Report, silent
@@ -97,9 +98,11 @@ class ParzenWindow(DensityMixin, BaseEstimator):  # type: ignore[misc]  # scikit
         self, X: NDArray[Any], bandwidths: Sequence[float] | Doubles, *, report: Report = silent
     ) -> Doubles:
         """Log-likelihoods (bandwidths, n) of the rows of X for several bandwidths, in one pass over the distances."""
-        widths, points = _positive(bandwidths), self._points(X)
-        squares = tiles(self._blocks(), points, self.n_centres_, report=report)
-        return normalise(log_sums(squares, len(X), widths, points.device), widths, self.n_centres_, X.shape[1])
+        widths, mine = _positive(bandwidths), shares.split(len(X), report=report)
+        points = self._points(X[mine.own])
+        squares = tiles(self._blocks(), points, self.n_centres_, report=mine.report)
+        own = normalise(log_sums(squares, len(points), widths, points.device), widths, self.n_centres_, X.shape[1])
+        return np.ascontiguousarray(mine.stack(own.T).T)
 
     def _take(self, X: ArrayLike | Iterable[ArrayLike]) -> None:
         """Keep the centres, or count those of a stream."""

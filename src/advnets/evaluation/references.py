@@ -19,6 +19,7 @@ from sklearn.mixture import GaussianMixture
 
 from advnets.data import DataSet
 from advnets.errors import NotMeasurable
+from advnets.evaluation import shares
 from advnets.evaluation.kept import kept
 from advnets.evaluation.likelihood import Centres, HeldOut, both_grids, flat
 from advnets.evaluation.progress import Report, silent
@@ -120,7 +121,7 @@ def _row(data: DataSet, held_out: Sequence[HeldOut], samples: int, name: str, re
     train = flat(data.scaling.undo(data.train.x)).astype(np.float64)
     centres: Centres = [fold.test[:samples] for fold in held_out]
     if name != "test_images":
-        centres = ROWS[name](train, min(samples, len(train)), report)
+        centres = shares.once(lambda: ROWS[name](train, min(samples, len(train)), report))
     try:
         return both_grids(centres, held_out, report=report)
     except NotMeasurable as reason:

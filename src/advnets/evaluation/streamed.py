@@ -1,10 +1,11 @@
 """The Parzen likelihood against the number of samples, far beyond what fits into memory, by any number of processes.
 
 Samples are drawn block by block and forgotten again. Kernels of several widths are summed in one pass, and each size of
-the curve is a stop on its way. Of several processes each has every so-manyth block; what they sum up adds up.
+the curve is a stop on its way. Of several processes each has every so-manyth block, and some of the points where there
+are more processes than blocks; what they sum up adds up.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from advnets.errors import InputError, NotMeasurable
+from advnets.evaluation import shares
 from advnets.evaluation.bandwidth import best_inside
 from advnets.evaluation.kernels import LogSums, normalise, tiles
 from advnets.evaluation.likelihood import VALIDATION_POINTS, HeldOut, Likelihood, flat
@@ -32,39 +34,31 @@ _RATIO, _BELOW, _ABOVE = 1.05, 20, 16  # of one width to the next, and how many 
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which of several processes this is, and how they put together what each has."""
+class Field:
+    """What one of several processes sums up: some blocks around some points."""
 
-    rank: int = 0
-    of: int = 1
-    gather: Callable[[Tensor], Tensor] = lambda x: x[None]
-    """Stacks the tensors of all processes."""
-
-
-@dataclass(frozen=True)
-class Sums:
-    """Log sums of kernels at the points, of every width, for each size of the curve."""
-
-    sizes: list[int]
-    widths: NDArray[np.float64]
-    logs: Float64[Tensor, "sizes widths points"]
+    blocks: slice
+    """Which of all blocks."""
+    points: slice
+    """Which of all points; none for a process that is one too many."""
 
 
-def curve(
-    subject: Subject,
-    held_out: HeldOut,
-    count: int,
-    *,
-    seed: int = 0,
-    share: Share | None = None,
-    report: Report = silent,
-) -> list[dict[str, Any]]:
-    """Score 1,000, 3,000, 10,000 … and `count` samples of a generator: a Likelihood each, as plain values.
+def field(rank: int, of: int, blocks: int, points: int) -> Field:
+    """Return the field of a process: every of-th block, as long as there are enough of them.
 
-    σ is chosen for each size on the first 1,000 validation points, within steps of 5 %, and every test point is scored.
-    Block b is drawn with a seed of its own, so the numbers do not depend on how many processes share the work, but for
-    the order of additions. Raises InputError for samples of a file, and for a count that is no multiple of 1,000.
+    With more processes than blocks these stand in c columns that share out the blocks, and rows that share out the
+    points, c such that the largest field, ⌈blocks/c⌉·⌈points/⌊of/c⌋⌉, is smallest.
     """
+    columns = of
+    if of > blocks:
+        columns = min(range(1, blocks + 1), key=lambda c: -(-blocks // c) * -(-points // (of // c)))
+    row, column = divmod(rank, columns)
+    rows = of // columns
+    return Field(slice(column, None, columns), shares.part(points, rows, row) if row < rows else slice(0, 0))
+
+
+def require(subject: Subject, count: int) -> None:
+    """Raise InputError for samples of a file, and for a count that is no multiple of 1,000."""
     if subject.available is not None:
         raise InputError(
             "--centres streams samples from a generator and these are samples of a file, allowed: a run; leave it out"
@@ -73,28 +67,62 @@ def curve(
         raise InputError(
             f"--centres is {count}, allowed: a multiple of {BLOCK}; set --centres {max(1, count // BLOCK) * BLOCK}"
         )
-    share = share or Share()
-    sums = sums_of_share(subject, held_out, count, seed=seed, share=share, report=report)
-    joined = torch.logsumexp(share.gather(sums.logs), 0)
-    return [_point(size, sums.widths, logs, held_out) for size, logs in zip(sums.sizes, joined, strict=True)]
 
 
-def sums_of_share(
-    subject: Subject, held_out: HeldOut, count: int, *, seed: int, share: Share, report: Report = silent
-) -> Sums:
-    """Sum the kernels around this process's blocks."""
+def curve(
+    subject: Subject, held_out: HeldOut, count: int, *, seed: int = 0, report: Report = silent
+) -> list[dict[str, Any]]:
+    """Score 1,000, 3,000, 10,000 … and `count` samples of a generator: a Likelihood each, as plain values.
+
+    σ is chosen for each size on the first 1,000 validation points, within steps of 5 %, and every test point is scored.
+    Block b is drawn with a seed of its own, so the numbers do not depend on how many processes share the work
+    (`shares.among`), but for the order of additions. Raises InputError as `require` does.
+    """
+    require(subject, count)
     points = torch.from_numpy(np.concatenate([held_out.validation[:VALIDATION_POINTS], held_out.test])).double()
     widths, sizes = _widths(subject, held_out, min(count, _FIRST * BLOCK), seed), _sizes(count)
-    sums, logs = LogSums(len(points), widths, points.device), []
-    for before, size in pairwise([0, *sizes]):
-        blocks = [block for block in range(before // BLOCK, size // BLOCK) if block % share.of == share.rank]
+    share = shares.share()
+    own = field(share.rank, share.of, count // BLOCK, len(points))
+    told, all_own = _told(own, count, len(points), report), len(range(count // BLOCK)[own.blocks]) * BLOCK
+    sums = _sums(subject, points[own.points], widths, sizes, own, seed, told)
+    found = []
+    for size, logs in zip(sizes, sums, strict=True):
+        every = torch.full((len(widths), len(points)), -torch.inf, dtype=torch.float64)
+        every[:, own.points] = logs
+        joined = torch.logsumexp(share.gather(every, lambda: told(all_own, all_own)), 0)
+        found.append(_point(size, widths, joined, held_out))
+    return found
 
-        def told(done: int, total: int, before: int = before) -> None:
-            report(min(count, before + done * share.of), count)
+
+def _told(own: Field, count: int, points: int, report: Report) -> Report:
+    """Return whom this process tells of its samples; `report` hears of those that all have been through."""
+    mine = len(range(count // BLOCK)[own.blocks]) * BLOCK * (own.points.stop - own.points.start)
+    tell = shares.tally(lambda done, total: report(done // points, total // points), mine, count * points)
+    return lambda done, total: tell(done * (own.points.stop - own.points.start))
+
+
+def _sums(
+    subject: Subject,
+    points: Float64[Tensor, "n d"],
+    widths: NDArray[np.float64],
+    sizes: list[int],
+    own: Field,
+    seed: int,
+    report: Report,
+) -> list[Float64[Tensor, "widths n"]]:
+    """Return log sums of kernels around this process's blocks at its points, for each size of the curve."""
+    sums, logs, done = LogSums(len(points), widths, points.device), [], 0
+    for before, size in pairwise([0, *sizes]):
+        mine = range(size // BLOCK)[own.blocks]
+        blocks = [block for block in mine if block >= before // BLOCK] if len(points) else []
+
+        def told(fresh: int, total: int, before: int = done) -> None:
+            report(before + fresh, before + total)
 
         sums.add(tiles(_draws(subject, blocks, seed), points, len(blocks) * BLOCK, report=told))
+        done += len(blocks) * BLOCK
         logs.append(sums.value())
-    return Sums(sizes, widths, torch.stack(logs))
+    return logs
 
 
 def _draws(subject: Subject, blocks: list[int], seed: int) -> Iterator[Tensor]:

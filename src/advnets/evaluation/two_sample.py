@@ -13,6 +13,7 @@ from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from advnets.errors import InputError, NotMeasurable
+from advnets.evaluation import shares
 from advnets.evaluation.neighbours import Points, equal_matrices, matrices, nearest
 from advnets.evaluation.progress import Report, silent
 
@@ -85,7 +86,7 @@ def fid(real: NDArray[Any], fake: NDArray[Any], *, report: Report = silent) -> F
         )
     features = nn.Identity()
     features.num_features = torch.tensor(d)
-    metric = FrechetInceptionDistance(features)
+    metric = FrechetInceptionDistance(features, sync_on_compute=False)  # every process has all points
     centre = real.mean(axis=0, dtype=np.float64)  # sums of squares lose no digits to a common offset
     for step, (x, is_real) in enumerate(((real, True), (fake, False)), 1):
         metric.update(torch.from_numpy(x - centre), real=is_real)
@@ -121,11 +122,13 @@ def kid(
             f"subsets of {subset_size} points cannot be drawn from {fewest}: give more points or use smaller subsets"
         )
     generator = np.random.default_rng(seed)
-    values = np.empty(subsets)
-    for index in range(subsets):
-        x, y = (generator.choice(points, subset_size, replace=False).astype(np.float64) for points in (real, fake))
-        values[index] = _within(x) + _within(y) - 2 * _cubic(x, y).mean()
-        report(index + 1, subsets)
+    chosen = [[generator.choice(len(x), subset_size, replace=False) for x in (real, fake)] for _ in range(subsets)]
+    mine, own = shares.split(subsets, report=report), []
+    for rows, others in chosen[mine.own]:
+        x, y = real[rows].astype(np.float64), fake[others].astype(np.float64)
+        own.append(_within(x) + _within(y) - 2 * _cubic(x, y).mean())
+        mine.report(len(own), mine.own.stop - mine.own.start)
+    values = mine.stack(np.array(own))
     return Kernel(float(values.mean()), float(values.std()), subsets, subset_size)
 
 
@@ -162,14 +165,14 @@ def nearest_neighbour_test(real: NDArray[Any], fake: NDArray[Any], *, report: Re
     target[count > 1] = np.flatnonzero(count > 1)  # the nearest points are the duplicates
     alone = count == 1
     of_real = np.bincount(group.ravel()[:n], minlength=len(points))
-    shares = []
+    accuracies = []
     for own in (of_real, count - of_real):
         guess = (own[target] - ~alone) / (count[target] - ~alone)
-        shares.append(float((own * np.where(own > 0, guess, 0)).sum() / n))
+        accuracies.append(float((own * np.where(own > 0, guess, 0)).sum() / n))
     mean, deviation = _chance(n, target, count)
-    z = (sum(shares) / 2 - mean) / deviation
+    z = (sum(accuracies) / 2 - mean) / deviation
     p_value = float(2 * norm.sf(abs(z)))
-    return NearestNeighbourTest(sum(shares) / 2, shares[0], shares[1], mean, deviation, p_value, n)
+    return NearestNeighbourTest(sum(accuracies) / 2, accuracies[0], accuracies[1], mean, deviation, p_value, n)
 
 
 def _chance(n: int, target: NDArray[np.int64], count: NDArray[np.int64]) -> tuple[float, float]:

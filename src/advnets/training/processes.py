@@ -3,7 +3,10 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # made by C++
 
 from advnets.config import Config, check
 from advnets.errors import InputError
@@ -21,6 +25,9 @@ from advnets.training.outcome import check_device
 
 _PATIENCE = timedelta(minutes=10)
 """How long processes wait for one that does not answer; the first one takes as long for pictures and scores."""
+_MEASURING = timedelta(hours=1)
+"""The same in work that trains nothing, where the first one may do alone for long what the others wait for."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 1e-4, 0.2  # seconds between two looks whether the others are there
 
 
 class ProcessLostError(InputError):
@@ -60,13 +67,13 @@ def launched(config: Config, devices: int = 1, nodes: int = 1) -> Fabric:
     train = check(config).train
     devices, nodes = _places(devices, nodes)
     _require_game(config, devices * nodes)
-    return _started(train.device, train.precision, devices, nodes)
+    return _started(train.device, train.precision, devices, nodes, _PATIENCE)
 
 
 def started(devices: int = 1, nodes: int = 1) -> Fabric:
     """Return as many processes on processors for work that trains nothing; raises InputError as `launched` does."""
     devices, nodes = _places(devices, nodes)
-    return _started("cpu", "32-true", devices, nodes)
+    return _started("cpu", "32-true", devices, nodes, _MEASURING)
 
 
 def _places(devices: int, nodes: int) -> tuple[int, int]:
@@ -78,17 +85,22 @@ def _places(devices: int, nodes: int) -> tuple[int, int]:
     return devices, nodes
 
 
-def _started(device: str, precision: Any, devices: int, nodes: int) -> Fabric:
+def _started(device: str, precision: Any, devices: int, nodes: int, patience: timedelta) -> Fabric:
     if devices * nodes == 1:
         return Fabric(accelerator=device, devices=1, precision=precision)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # every process would say its number
-    strategy = DDPStrategy(timeout=_PATIENCE)
+    strategy = DDPStrategy(timeout=patience)
     fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
     os.environ.setdefault(
         "TORCH_CPP_LOG_LEVEL", "ERROR"
     )  # for those that this one starts; what went wrong is told below
-    with noticing_loss():
-        fabric.launch()
+    try:
+        with noticing_loss():
+            fabric.launch()
+    except BaseException:
+        for one in children(fabric):
+            one.kill()  # they would wait for this one
+        raise
     return fabric
 
 
@@ -100,10 +112,14 @@ def noticing_loss() -> Iterator[None]:
     except RuntimeError as error:
         if not is_loss(error):
             raise
-        raise ProcessLostError(
-            f"another process of the run is gone ({str(error).splitlines()[0]}), allowed: all of them to the end; what "
-            "it said tells why: start all of them again"
-        ) from error
+        raise ProcessLostError(_lost(str(error).splitlines()[0])) from error
+
+
+def _lost(how: str) -> str:
+    return (
+        f"another process of the run is gone ({how}), allowed: all of them to the end; what it said tells why: start "
+        "all of them again"
+    )
 
 
 def _require_places(devices: int, nodes: int) -> None:
@@ -144,14 +160,66 @@ def average(fabric: Fabric, x: Tensor) -> Tensor:
     return made
 
 
-def stacked(fabric: Fabric, x: Tensor) -> Tensor:
-    """Return the tensors of all processes, one above the other."""
+def stacked(fabric: Fabric, x: Tensor, glance: Callable[[], None] = lambda: None) -> Tensor:
+    """Return the tensors of all processes, one above the other; while others are awaited, `glance` is called."""
     if fabric.world_size == 1:
         return x[None]
+    found, pause = x.new_empty((fabric.world_size, *x.shape)), _FIRST_PAUSE
     with noticing_loss():
-        found = fabric.all_gather(x)
-    assert isinstance(found, Tensor)  # as of any one tensor
+        work = torch.distributed.all_gather(list(found), x.contiguous(), async_op=True)
+        while not work.is_completed():
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            if pause == _LONGEST_PAUSE:
+                glance()
+        work.wait()
     return found
+
+
+def repeated(fabric: Fabric, said: Any) -> Any:
+    """Return what the first process gives, in every one."""
+    with noticing_loss():
+        return fabric.broadcast(said)
+
+
+def children(fabric: Fabric) -> list[subprocess.Popen[bytes]]:
+    """Take over the processes that this one has started; lightning would kill this one, without a word, for a lost one.
+
+    There are none in other processes, nor where torchrun has started all of them.
+    """
+    found: list[subprocess.Popen[bytes]] = getattr(fabric.strategy.launcher, "procs", [])
+    taken = list(found)
+    found.clear()
+    return taken
+
+
+def counters(fabric: Fabric, watched: Sequence[subprocess.Popen[bytes]] = ()) -> Callable[[int, int], int]:
+    """Return what adds an amount to a counter, by its number, and tells what it has come to by all processes.
+
+    It raises ProcessLostError where one of those that are watched has ended.
+    """
+    if fabric.world_size == 1:
+        counts: Counter[int] = Counter()
+        return lambda counter, amount: counts.update({counter: amount}) or counts[counter]
+    with noticing_loss():
+        store = _store(fabric)
+
+    def add(counter: int, amount: int) -> int:
+        for one in watched:
+            if one.poll() is not None:
+                raise ProcessLostError(_lost(f"it ended with status {one.returncode}"))
+        with noticing_loss():
+            return int(store.add(str(counter), amount))
+
+    return add
+
+
+def _store(fabric: Fabric) -> TCPStore:
+    """Keep numbers in the first process for all of them."""
+    here, first = os.environ["MASTER_ADDR"], fabric.is_global_zero
+    store = TCPStore(here, 0, None, True, _MEASURING, False) if first else None
+    port = fabric.broadcast(store.port if store else 0)
+    return store or TCPStore(here, port, None, False, _MEASURING)
 
 
 def any_of(fabric: Fabric, flag: bool) -> bool:
