@@ -3,8 +3,8 @@
     ADVNETS_DATA=... python benchmarks/peers.py [--python PATH] [--rounds 10] [--block 25] [--arms NAME ...]
         [--recipe NAME] [--json FILE]
 
-Arms: ours, tutorial and products of step.py, and those of peer_arms.py, which says how each trains. The latter run
-with the interpreter at PATH, of an environment with those libraries, and without one with this interpreter:
+Arms: those of step.py, and those of peer_arms.py, which says how each trains. The latter run with the interpreter at
+PATH, of an environment with those libraries, and without one with this interpreter:
 
     python -m venv PEERS && PEERS/bin/pip install torch==2.13.0 jax optax keras
     PEERS/bin/pip install --no-deps vegans torchgan torchvision==0.28.0
@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 import peer_arms
 
-OF_STEP = ("ours", "tutorial", "products")
+OF_STEP = ("ours", "ours-bf16", "tutorial", "products", "products-bf16")
 LIBRARIES = {
     "vegans": ("vegans", "torch", "torchvision"),
     "torchgan": ("torchgan", "torch", "torchvision"),

@@ -2,11 +2,13 @@
 
     ADVNETS_DATA=... python benchmarks/step.py [--steps 4000] [--one-process] [--json FILE]
 
-Three arms take turns, `block` steps each:
+Five arms take turns, `block` steps each:
 
-ours       advnets.training.step.released_step on the `mnist` recipe as it is, averaging included
-tutorial   the same nets in plain PyTorch: nn.Dropout, BCELoss, two optimisers, a DataLoader, alternate updates
-products   only the matrix products that ours needs, into buffers made beforehand: a bound that no step can pass
+ours           advnets.training.step.released_step on the `mnist` recipe as it is, averaging included
+ours-bf16      the same with --precision bf16-mixed
+tutorial       the same nets in plain PyTorch: nn.Dropout, BCELoss, two optimisers, a DataLoader, alternate updates
+products       only the matrix products that ours needs, into buffers made beforehand: a bound that no step can pass
+products-bf16  the same in bfloat16
 
 Ours and the bare products multiply as `advnets train` does (advnets.training.processor), the tutorial as PyTorch does
 by itself.
@@ -40,20 +42,21 @@ from advnets import recipes
 from advnets.data import load
 from advnets.training.batches import Batches
 from advnets.training.game import new_game
-from advnets.training.processor import fast_products
+from advnets.training.processor import fast_products, keep_memory
 from advnets.training.schedules import momentum
 from advnets.training.step import released_step
 
 Block = Callable[[int], None]
-ARMS = ("ours", "tutorial", "products")
+ARMS = ("ours", "ours-bf16", "tutorial", "products", "products-bf16")
 UNITS = {"rectifier": nn.ReLU, "sigmoid": nn.Sigmoid, "linear": nn.Identity}
 
 
-def ours(images: Tensor, recipe: str = "mnist") -> Block:
+def ours(images: Tensor, recipe: str = "mnist", *, coarse: bool = False) -> Block:
     config = recipes.get(recipe)
-    fabric = Fabric(accelerator="cpu", devices=1, precision=config.train.precision)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed" if coarse else "32-true")
     game = new_game(config, tuple(images.shape[1:]), images.mean(0), fabric)
     batches = Batches(images, config.train.batch_size, config.seed)
+    keep_memory(game.generator.net, game.discriminator.net)
 
     def block(steps: int) -> None:
         with fast_products(torch.device("cpu")):
@@ -104,7 +107,7 @@ def tutorial(images: Tensor, recipe: str = "mnist") -> Block:
     return block
 
 
-def products(recipe: str = "mnist", pixels: int = 784) -> Block:
+def products(recipe: str = "mnist", pixels: int = 784, dtype: torch.dtype = torch.float32) -> Block:
     """The products of one one-pass step: forward, by weights, by inputs; D sees two minibatches, G makes one."""
     config = recipes.get(recipe)
     batch, pieces = config.train.batch_size, config.discriminator.pieces
@@ -117,11 +120,12 @@ def products(recipe: str = "mnist", pixels: int = 784) -> Block:
         layers.append((2 * batch, below, above if above == 1 else above * pieces, passed))
     jobs = []
     for rows, below, above, passed in layers:
-        x, weight, gradient = torch.randn(rows, below), torch.randn(above, below), torch.randn(rows, above)
-        jobs.append((x, weight.t(), torch.empty(rows, above)))
-        jobs.append((gradient.t(), x, torch.empty(above, below)))
+        sizes = (rows, below), (above, below), (rows, above)
+        x, weight, gradient = (torch.randn(size).to(dtype) for size in sizes)
+        jobs.append((x, weight.t(), torch.empty_like(gradient)))
+        jobs.append((gradient.t(), x, torch.empty_like(weight)))
         if passed:
-            jobs.append((gradient[:passed], weight, torch.empty(passed, below)))
+            jobs.append((gradient[:passed], weight, torch.empty_like(x[:passed])))
 
     def block(steps: int) -> None:
         with fast_products(torch.device("cpu")):
@@ -140,9 +144,10 @@ def timed(block: Block, steps: int) -> float:
 
 def make(name: str, recipe: str = "mnist") -> Block:
     images = torch.from_numpy(load(recipes.get(recipe).data).train.x)
-    if name == "products":
-        return products(recipe, images[0].numel())
-    return {"ours": ours, "tutorial": tutorial}[name](images, recipe)
+    kind, _, coarse = name.partition("-")
+    if kind == "products":
+        return products(recipe, images[0].numel(), torch.bfloat16 if coarse else torch.float32)
+    return tutorial(images, recipe) if kind == "tutorial" else ours(images, recipe, coarse=bool(coarse))
 
 
 def serve(name: str, connection: Connection) -> None:
@@ -201,12 +206,8 @@ def denormal_penalty() -> float:
 
 def print_window(rows: dict[str, list[float]], step: int, blocks: int) -> None:
     last = {name: statistics.median(times[-blocks:]) for name, times in rows.items()}
-    print(
-        f"steps {step - 1000:>6} to {step:>6}: ours {last['ours']:6.1f} ms, tutorial {last['tutorial']:6.1f} ms "
-        f"({last['tutorial'] / last['ours']:.2f} times ours), products {last['products']:6.1f} ms "
-        f"(ours is {last['ours'] / last['products']:.2f} times these)",
-        flush=True,
-    )
+    told = ", ".join(f"{name} {time:.1f}" for name, time in last.items())
+    print(f"steps {step - 1000:>6} to {step:>6}, milliseconds: {told}", flush=True)
 
 
 def main() -> None:
@@ -222,6 +223,8 @@ def main() -> None:
         "denormal_penalty": None if options.one_process else denormal_penalty(),
         "tutorial_over_ours": total["tutorial"] / total["ours"],
         "ours_over_products": total["ours"] / total["products"],
+        "tutorial_over_ours_bf16": total["tutorial"] / total["ours-bf16"],
+        "ours_bf16_over_products_bf16": total["ours-bf16"] / total["products-bf16"],
     }
     where = "one process" if options.one_process else "a process each"
     machine = f"{where}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}"

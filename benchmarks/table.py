@@ -38,7 +38,7 @@ PARTS = ("peers", *costs.PARTS)
 def measured(part: str, options: argparse.Namespace, before: Any) -> Any:
     """Return what a part comes to; rows that are not named stay as they were before."""
     if part == "peers":
-        return costs.of_peers(options.python)
+        return costs.of_peers(options.python, "--rounds", "8", "--block", "15")
     if part == "recipes":
         return merged("recipe", recipes.RECIPES, before, costs.of_recipes(options.recipes))
     if part == "evaluation":

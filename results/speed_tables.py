@@ -5,7 +5,9 @@ from typing import Any
 
 ARMS = {
     "ours": "advnets, `mnist`",
+    "ours-bf16": "the same with `--precision bf16-mixed`",
     "products": "the bare matrix products of a step",
+    "products-bf16": "the same in bfloat16",
     "tutorial": "a tutorial's loop, PyTorch",
     "vegans": "vegans, `VanillaGAN.fit`",
     "torchgan": "torchgan, `Trainer`",
