@@ -85,6 +85,7 @@ def test_progress_is_that_of_all_processes() -> None:
 
     side_by_side(2, lambda rank: curve(NORMAL, HELD_OUT, 1700, report=report(rank)))
     assert told[0] == sorted(told[0]) and told[0][-1] == (1700, 1700)
+    assert {total for _, total in told[0]} == {1700}
 
 
 def test_no_more_than_a_block_is_in_memory_at_once() -> None:
@@ -103,6 +104,7 @@ def test_no_more_than_a_block_is_in_memory_at_once() -> None:
     )
     assert set(drawn) == {100} and len(drawn) == 10 + 30
     assert told == sorted(told) and told[-1] == (3000, 3000)
+    assert {total for _, total in told} == {3000}
 
 
 def test_seeds_give_other_samples() -> None:
