@@ -1,6 +1,7 @@
 """Measure how well one generator fills in any part of images and tables, beside simple rivals.
 
-    ADVNETS_DATA=... python benchmarks/completion.py RUN [...] [--tables] [--gsn RUN] [--n 1000] [--json FILE]
+    ADVNETS_DATA=... python benchmarks/completion.py RUN [...] [--tables] [--gsn RUN] [--n 1000]
+        [--masks NAME ...] [--json FILE]
 
 RUN are trained runs of images with masks (digits-completion, mnist-completion), of one recipe or of several; those of
 one recipe are its seeds, and take the place of what FILE had of it. Test images are completed 10 times
@@ -36,6 +37,7 @@ from advnets.training import train
 SIDES = ("left", "bottom", "block")
 SHARES = (0.05, 0.5, 0.9)
 EACH = 10
+MASKS = (*SIDES, *(f"random:{share:g}" for share in SHARES))
 
 
 def known_under(name, shape):
@@ -46,7 +48,7 @@ def known_under(name, shape):
     return masks.hidden_share(shares, shape[1:], stream(0, "benchmark")).numpy() > 0
 
 
-def of_images(run, count, gsn):
+def of_images(run, count, gsn, names):
     sampler = load_sampler(run)
     data = load(sampler.config.data)
     x, labels = data.test.x[:count], data.test.labels[:count]
@@ -62,7 +64,7 @@ def of_images(run, count, gsn):
     if gsn is not None and gsn.shape() == data.shape:
         fills["gsn clamped"] = clamped_fill(load_sampler(gsn))
     found = {}
-    for name in (*SIDES, *(f"random:{share:g}" for share in SHARES)):
+    for name in names:
         known = known_under(name, x.shape)
         found[name] = {
             fill: asdict(completions(made, x, known, each=EACH, labels=labels, net=net)) for fill, made in fills.items()
@@ -121,11 +123,12 @@ def main():
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--gsn", type=Path)
     parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--masks", nargs="+", choices=MASKS, default=MASKS)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     found = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
     gsn = Run(arguments.gsn) if arguments.gsn else None
-    measured = [of_images(Run(path), arguments.n, gsn) for path in arguments.runs]
+    measured = [of_images(Run(path), arguments.n, gsn, arguments.masks) for path in arguments.runs]
     for recipe in {one["recipe"]: None for one in measured}:
         found.setdefault("images", {})[recipe] = [one for one in measured if one["recipe"] == recipe]
     if arguments.tables:

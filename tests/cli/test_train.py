@@ -34,6 +34,7 @@ def test_a_precision_of_auto_is_told_and_kept(advnets: Command) -> None:
     done = advnets("train digits --precision auto --steps 4 SMALL --out run --json")
     assert done.status == 0 and json.loads(done.out)["steps"] == 4
     assert "precision: 32-true, which auto stands for here" in done.err
+    assert "Using" not in advnets("train digits --precision bf16-mixed --steps 2 SMALL").err  # lightning-fabric's words
     assert Run(Path("run")).config().train.precision == "32-true"
     assert advnets("train --resume --out run --precision auto --steps 6").status == 0
     assert Run(Path("run")).config().train.precision == "32-true"

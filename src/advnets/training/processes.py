@@ -86,9 +86,9 @@ def _places(devices: int, nodes: int) -> tuple[int, int]:
 
 
 def _started(device: str, precision: Any, devices: int, nodes: int, patience: timedelta) -> Fabric:
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would tell precision and number of processes
     if devices * nodes == 1:
         return Fabric(accelerator=device, devices=1, precision=precision)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # every process would say its number
     strategy = DDPStrategy(timeout=patience)
     fabric = Fabric(accelerator=device, devices=devices, num_nodes=nodes, strategy=strategy, precision=precision)
     os.environ.setdefault(
