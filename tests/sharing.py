@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from advnets.evaluation.shares import Glance, Share, among
+from advnets.evaluation.shares import Glance, Share, among, packed, unpacked
 
 _SECONDS = 60
 
@@ -37,7 +37,7 @@ def side_by_side(count: int, function: Callable[[int], Any]) -> list[Any]:
             return torch.stack(every)
 
         try:
-            with among(Share(rank, count, gather, lambda said: exchanged(rank, said)[0], add)):
+            with among(Share(rank, count, gather, lambda said: unpacked(exchanged(rank, packed(said))[0]), add)):
                 found[rank] = function(rank)
         except BaseException as error:
             found[rank] = error

@@ -1,12 +1,15 @@
 """Rows parted among processes: all get what one alone computes, and hear how far all are."""
 
+import io
 import json
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
@@ -50,10 +53,50 @@ def test_everyone_gets_the_rows_of_all(n: int, processes: int, unit: int) -> Non
 
 def test_once_is_what_the_first_makes_alone() -> None:
     def work(rank: int) -> Any:
-        return shares.once(lambda: (rank, shares.share().of, shares.split(7).own))
+        return shares.once(lambda: (rank, shares.share().of, shares.split(7).own.stop))
 
-    assert side_by_side(3, work) == [(0, 1, slice(0, 7))] * 3
+    assert side_by_side(3, work) == [(0, 1, 7)] * 3
     assert shares.once(lambda: 5) == 5
+
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_subnormal=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(PLAIN)
+def test_what_is_plain_arrives_as_it_was_sent(said: Any) -> None:
+    assert shares.unpacked(shares.packed((said, 1))) == (said, 1)
+
+
+def test_arrays_arrive_with_their_types_and_numbers_of_numpy_as_numbers() -> None:
+    arrays = {
+        kind: np.arange(6).reshape(2, 3)[:, ::-1].astype(kind) for kind in ("float64", "float32", "int64", "bool")
+    }
+    found = shares.unpacked(shares.packed([arrays, np.float64(0.5), np.int64(3), np.bool_(True)]))
+    assert [found[0][kind].dtype for kind in arrays] == [*arrays]
+    assert all(np.array_equal(found[0][kind], array) for kind, array in arrays.items())
+    assert found[1:] == [0.5, 3, True] and [*map(type, found[1:])] == [float, int, bool]
+
+
+def test_nothing_else_is_sent_and_nothing_that_runs_is_read() -> None:
+    with pytest.raises(TypeError, match="numbers, words and arrays alone, not of"):
+        shares.packed({"file": Path("x")})
+
+    class Harm:
+        def __reduce__(self) -> Any:
+            return print, ("harm",)
+
+    content = io.BytesIO()
+    torch.save(Harm(), content)
+    with pytest.raises(pickle.UnpicklingError, match="print"):
+        shares.unpacked(torch.frombuffer(content.getbuffer(), dtype=torch.uint8))
 
 
 def test_an_error_of_the_first_is_everyone_s() -> None:

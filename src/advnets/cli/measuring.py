@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from advnets.cli.main import WRONG_USAGE
 from advnets.errors import InputError
@@ -30,15 +30,19 @@ def sharing(devices: int = 1, nodes: int = 1) -> Iterator[bool]:
     if devices == nodes == 1 and "LOCAL_WORLD_SIZE" not in os.environ:
         yield True
         return
-    from advnets.evaluation.shares import Share, among
+    from advnets.evaluation.shares import Share, among, packed, unpacked
     from advnets.training import processes
 
     fabric = processes.started(devices, nodes)
     own = processes.children(fabric)
     first = fabric.is_global_zero
     try:
-        speaking = functools.partial(processes.stacked, fabric), functools.partial(processes.repeated, fabric)
-        with among(Share(fabric.global_rank, fabric.world_size, *speaking, processes.counters(fabric, own))):
+        gather, counters = functools.partial(processes.stacked, fabric), processes.counters(fabric, own)
+
+        def tell(said: Any) -> Any:
+            return unpacked(processes.repeated(fabric, packed(said) if first else None))
+
+        with among(Share(fabric.global_rank, fabric.world_size, gather, tell, counters)):
             yield first
     except InputError as error:
         if first:

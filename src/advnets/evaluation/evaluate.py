@@ -16,7 +16,7 @@ from advnets.data.splits import shuffled
 from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation import ais, coverage, memorisation, shares, two_sample
 from advnets.evaluation.conditional import class_conditional
-from advnets.evaluation.features import FeatureNet, feature_net
+from advnets.evaluation.features import FeatureNet, feature_net_of_all
 from advnets.evaluation.folds import Folds
 from advnets.evaluation.kept import kept
 from advnets.evaluation.likelihood import VALIDATION_POINTS, HeldOut, flat, likelihood, parzen
@@ -72,7 +72,7 @@ class Scene:
         """The features of images; raises NotMeasurable for vectors."""
         if len(self.data.shape) != 3:
             raise NotMeasurable(f"{self.data.name} holds vectors, and features are made for images")
-        return shares.once(lambda: feature_net(self.data, report=self.progress("features")))
+        return feature_net_of_all(self.data, report=self.progress("features"))
 
     @cached_property
     def parts(self) -> tuple[Rows, Rows]:
@@ -103,7 +103,7 @@ Compare = Callable[[Rows, Rows, Rows, int, Report], Any]
 
 
 def _fid(train: Rows, test: Rows, samples: Rows, seed: int, report: Report) -> two_sample.Frechet:
-    return shares.once(lambda: two_sample.fid(*_equal(test, samples), report=report))
+    return two_sample.Frechet(**shares.once(lambda: asdict(two_sample.fid(*_equal(test, samples), report=report))))
 
 
 def _kid(train: Rows, test: Rows, samples: Rows, seed: int, report: Report) -> two_sample.Kernel:

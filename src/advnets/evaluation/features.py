@@ -189,6 +189,25 @@ def feature_net(data: DataSet, *, report: Report = silent, cache: Path | None = 
     return _read(folder, data, classes) or _made(folder, data, classes, train, test, report)
 
 
+def feature_net_of_all(data: DataSet, *, report: Report = silent) -> FeatureNet:
+    """Return the first process's `feature_net` in every one that shares the work: their caches may hold another."""
+    own: list[FeatureNet] = []
+
+    def parts() -> tuple[dict[str, NDArray[Any]], Any, bool, float | None, int]:
+        own.append(feature_net(data, report=report))
+        found = own[0]
+        weights = {name: tensor.detach().numpy() for name, tensor in found.net.state_dict().items()}
+        return weights, found.kind, found.channels_apart, found.accuracy, found.n_test
+
+    weights, kind, apart, accuracy, n_test = shares.once(parts)
+    if own:
+        return own[0]
+    with torch.random.fork_rng(devices=[]):
+        net = ConvolutionalFeatures((1, *data.shape[1:]) if apart else data.shape, len(weights["logits.bias"]))
+    net.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    return FeatureNet(net.eval(), kind, data.shape, apart, accuracy, n_test)
+
+
 def taught_accuracy(train: Split, test: Split, *, report: Report = silent) -> float:
     """Train the classifier of `feature_net` on labelled images and return its accuracy on others that have labels."""
     known, asked = _labelled(train), _labelled(test)

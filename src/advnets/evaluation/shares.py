@@ -7,6 +7,7 @@ processes can come to different decisions, whatever their processors round.
 """
 
 import contextlib
+import io
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advnets.errors import InputError
+from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation.progress import Report, silent
 
 _T = TypeVar("_T")
@@ -43,7 +45,7 @@ class Share:
     gather: Callable[[Tensor, Glance], Tensor] = _alone
     """Stacks the tensors of all processes, which are of one shape, and calls its second argument while it waits."""
     tell: Callable[[Any], Any] = lambda said: said
-    """Returns what the first process gives."""
+    """Returns what the first process gives, which is made of what `packed` takes."""
     add: Callable[[int, int], int] = lambda counter, amount: amount
     """Adds to a counter of that number, which all processes share, and returns what it has come to."""
     jobs: Iterator[int] = field(default_factory=itertools.count, compare=False)
@@ -112,21 +114,66 @@ def part(n: int, parts: int, number: int, unit: int = 1) -> slice:
 
 
 def once(make: Callable[[], _T]) -> _T:
-    """Return what the first process makes, by itself, in every process; raises everywhere the InputError it raises."""
+    """Return what the first process makes, by itself, in every process; raises everywhere the InputError it raises.
+
+    It has to be made of what `packed` takes.
+    """
     here = share()
     if here.of == 1:
         return make()
-    made, error = None, None
+    made, failure = None, None
     if here.rank == 0:
         with among(ALONE):
             try:
                 made = make()
             except InputError as raised:
-                error = raised
-    said: tuple[_T, InputError | None] = here.tell((made, error))
-    if said[1]:
-        raise said[1]
-    return said[0]
+                failure = isinstance(raised, NotMeasurable), str(raised)
+    said, failed = here.tell((made, failure))
+    if failed:
+        raise (NotMeasurable if failed[0] else InputError)(failed[1])
+    found: _T = said
+    return found
+
+
+def packed(said: Any) -> UInt8[Tensor, " bytes"]:
+    """Write None, numbers, words, arrays, and lists, tuples and dictionaries of such as bytes that run no code.
+
+    Raises TypeError for anything else.
+    """
+    content = io.BytesIO()
+    torch.save(_plain(said), content)
+    return torch.frombuffer(content.getbuffer(), dtype=torch.uint8).clone()
+
+
+def unpacked(content: UInt8[Tensor, " bytes"]) -> Any:
+    """Read what `packed` wrote."""
+    return _arrays(torch.load(io.BytesIO(content.numpy().tobytes()), weights_only=True))
+
+
+def _plain(said: Any) -> Any:
+    match said:
+        case np.generic():
+            return said.item()
+        case None | bool() | int() | float() | str():
+            return said
+        case np.ndarray():
+            return torch.from_numpy(np.array(said, order="C"))
+        case list() | tuple():
+            return type(said)(map(_plain, said))
+        case dict():
+            return {str(name): _plain(value) for name, value in said.items()}
+    raise TypeError(f"processes tell each other of numbers, words and arrays alone, not of {type(said).__name__}")
+
+
+def _arrays(read: Any) -> Any:
+    match read:
+        case Tensor():
+            return read.numpy()
+        case list() | tuple():
+            return type(read)(map(_arrays, read))
+        case dict():
+            return {name: _arrays(value) for name, value in read.items()}
+    return read
 
 
 def tally(report: Report, own: int, total: int) -> Callable[[int], None]:

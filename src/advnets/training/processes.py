@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
@@ -176,10 +177,14 @@ def stacked(fabric: Fabric, x: Tensor, glance: Callable[[], None] = lambda: None
     return found
 
 
-def repeated(fabric: Fabric, said: Any) -> Any:
-    """Return what the first process gives, in every one."""
-    with noticing_loss():
-        return fabric.broadcast(said)
+def repeated(fabric: Fabric, said: UInt8[Tensor, " bytes"] | None) -> UInt8[Tensor, " bytes"]:
+    """Return the bytes that the first process gives, in every one."""
+    with noticing_loss():  # fabric.broadcast would pickle, and unpickle what comes by the network
+        size = torch.tensor(0 if said is None else len(said))
+        torch.distributed.broadcast(size, 0)
+        held = torch.empty(int(size), dtype=torch.uint8) if said is None else said
+        torch.distributed.broadcast(held, 0)
+    return held
 
 
 def children(fabric: Fabric) -> list[subprocess.Popen[bytes]]:
