@@ -32,7 +32,10 @@ _SECONDS = 60
         ("digits --devices 0", "--devices is 0 and --nodes 1, allowed: 1 or more; leave them out"),
         ("digits --devices 3", "batch_size is 100, allowed with 3 processes: a multiple of 3; set --train.batch_size"),
         ("digits --nodes 2", "--nodes is 2 and MASTER_ADDR, MASTER_PORT, NODE_RANK are not set, allowed: address and"),
-        ("dbn --data digits --devices 2 --rbm.layer_steps 2", "dbn is trained by one process, allowed: games; leave --devices"),
+        (
+            "dbn --data digits --devices 2 --rbm.layer_steps 2",
+            "dbn is trained by one process, allowed: games; leave --devices",
+        ),
         ("digits-semi-supervised --devices 2", "digits-semi-supervised is trained by one process, allowed: games"),
         ("digits --strategy fsdp", "strategy"),
     ],

@@ -247,9 +247,9 @@ def test_what_a_smaller_step_does_not_mend_ends_the_run(tmp_path, bad_at, name):
 
 def test_a_run_that_diverges_at_once_begins_again_with_half_the_rates_until_it_does_not(tmp_path):
     run = Run(tmp_path / "run")
-    config = tiny(steps=40, log_every=2, checkpoint_every=4, learning_rate=40.0, on_bad="rollback")
+    config = tiny(steps=40, log_every=2, checkpoint_every=4, learning_rate=50.0, on_bad="rollback")
     whole = train(config, data(), run)
-    assert train(tiny(steps=40, log_every=2, learning_rate=40.0), data(), Run(tmp_path / "warn")).state == "diverged"
+    assert train(tiny(steps=40, log_every=2, learning_rate=50.0), data(), Run(tmp_path / "warn")).state == "diverged"
     assert whole.state == "finished", (whole, rollbacks(run))
     assert {line["verdict"] for line in rollbacks(run)} == {"diverged"}
 

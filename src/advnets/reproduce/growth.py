@@ -1,6 +1,7 @@
 """How a likelihood grows with the epochs: over seeds, as fitted laws, and as a picture."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from advnets.reproduce import drawing
 
@@ -64,8 +65,9 @@ def laws(rows: Sequence[Found], weights: str, grid: str, goal: float | None) -> 
         }
     }
     try:
-        (limit, c, p), _ = curve_fit(power, epochs, nats, p0=(nats[-1] + 20, 300.0, 0.5), maxfev=20_000)
-    except RuntimeError:
+        with warnings.catch_warnings(action="error", category=OptimizeWarning):
+            (limit, c, p), _ = curve_fit(power, epochs, nats, p0=(nats[-1] + 20, 300.0, 0.5), maxfev=20_000)
+    except (RuntimeError, OptimizeWarning):
         return found
     reached = goal is not None and limit > goal and min(c, p) > 0
     found["power"] = {

@@ -6,7 +6,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from advnets import noise
 from advnets.conditions import Conditions
@@ -97,10 +97,8 @@ class Game:
         self.moved = True
         epoch = self.stage_step * self.config.train.k // per_epoch + 1
         player.update(self.config.train, self.stage_step, epoch, again=again)
-        if player is not self.generator or self.average is None:
-            return
-        if self.stage_step % averaging_interval(self.config.train.average_decay) == 0:
-            self.average.update_parameters(player.net)
+        if player is self.generator and self.average is not None:
+            follow(self.average, player.net, self.config.train.average_decay)
 
 
 def new_optimiser(net: nn.Module, train: TrainConfig, rate: float) -> Optimizer:
@@ -112,26 +110,29 @@ def new_optimiser(net: nn.Module, train: TrainConfig, rate: float) -> Optimizer:
             return Adam(net.parameters(), lr=rate, betas=train.adam_betas, fused=True)
 
 
-def averaging_interval(decay: float) -> int:
-    """Return how many steps pass from one that the average takes in to the next, each being a pass over all weights.
+def averaging_interval(decay: float, made: int) -> int:
+    """Return how many updates there are from one that the average takes in to the next, each a pass over all weights.
 
-    A hundredth of its memory of 1/(1 − decay) steps, in which weights hardly differ; 1 at least, 10 at most.
+    A hundredth of its memory of 1/(1 − decay) updates, in which weights hardly differ, but 10 at most; 1 in the
+    beginning, for ten times as long.
     """
-    return max(1, min(10, round(0.01 / (1 - decay))))
+    interval = max(1, min(10, round(0.01 / (1 - decay))))
+    return interval if made > 10 * interval else 1
 
 
-def _average(net: nn.Module, train: TrainConfig) -> AveragedModel | None:
-    if not train.average_decay:
-        return None
-    decay = train.average_decay ** averaging_interval(train.average_decay)
+@torch.no_grad()
+def follow(average: AveragedModel, net: nn.Module, decay: float) -> None:
+    """Take an update of a net into its average, where it is due.
 
-    def follow(averaged: PARAM_LIST, current: PARAM_LIST, count: Tensor | int) -> None:
-        made = int(average.n_averaged)  # the same as count, which lies on the device of the weights
-        share = (1 - decay) / (1 - decay ** (made + 1))  # large at first: untrained weights keep no share
-        get_ema_multi_avg_fn(1 - share)(averaged, current, count)
-
-    average = AveragedModel(net, multi_avg_fn=follow)
-    return average
+    After t updates the average is Σ_s decay^(t−s)·w_s / Σ_s decay^(t−s) over s = 1 … t, so untrained weights have no
+    share; an update that is taken in stands for those left out before it.
+    """
+    made = int(average.n_averaged) + 1
+    average.n_averaged.fill_(made)
+    interval = averaging_interval(decay, made)
+    if made % interval == 0:
+        share = (1 - decay**interval) / (1 - decay**made)
+        get_ema_multi_avg_fn(1 - share)([*average.module.parameters()], [*net.parameters()], made)
 
 
 def new_game(
@@ -152,7 +153,7 @@ def new_game(
         config,
         _player(generator, config, "generator", fabric),
         _player(discriminator, config, "discriminator", fabric),
-        _average(generator, config.train),
+        AveragedModel(generator) if config.train.average_decay else None,
         _random(config, fabric),
         torch.zeros(len(MEASURES), device=fabric.device),
         fabric,
@@ -187,5 +188,5 @@ def second_stage(game: Game, second: StackConfig, shape: tuple[int, ...]) -> Non
     discriminator = build_discriminator(config, shape, weights).to(device, game.dtype)
     game.generator = _player(net, config, "generator", game.fabric)
     game.discriminator = _player(discriminator, config, "discriminator", game.fabric)
-    game.average = _average(net, config.train)
+    game.average = AveragedModel(net) if config.train.average_decay else None
     game.stage = 2
