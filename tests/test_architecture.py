@@ -87,6 +87,7 @@ def loads_that_execute_code(source: str) -> Iterator[str]:
 
 
 WRITERS = {
+    "evaluation/shares.py": "bytes in memory, for the other processes of an evaluation",
     "disk.py": "all of a run",
     "locks.py": "who holds a run",
     "estimator.py": "copies of finished runs in folders of its own",
