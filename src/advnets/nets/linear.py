@@ -18,7 +18,7 @@ def linear(
     """
     if not fixed or not x.requires_grad:
         return torch.nn.functional.linear(x, weight, bias)
-    y: Tensor = _Linear.apply(x, weight, bias, fixed)  # type: ignore[no-untyped-call]
+    y: Tensor = _Linear.apply(x, weight, bias, fixed)  # type: ignore[no-untyped-call]  # torch gives it no types
     return y
 
 
