@@ -6,6 +6,7 @@
 RUN are trained runs of images with masks (digits-completion, mnist-completion), of one recipe or of several; those of
 one recipe are its seeds, and take the place of what FILE had of it. Test images are completed 10 times
 under each mask, and so are they by the mean training image, by the nearest training images over the known pixels
+(and by the single nearest, and by the one completion of z in its middle, whose classes are compared example by example)
 and, with --gsn, by a chain with the known pixels held. --tables trains on tables of scikit-learn of which 20 %
 of all cells are made missing at random, and measures the error of these cells in standard deviations of the column,
 beside scikit-learn's imputers, all of them given the same table. Writes into FILE beside what it holds already.
@@ -37,6 +38,7 @@ from advnets.training import train
 SIDES = ("left", "bottom", "block")
 SHARES = (0.05, 0.5, 0.9)
 EACH = 10
+MIDDLE, FIRST = "advnets, truncation 0", "nearest, the first"  # one completion each, of those with noise and without
 MASKS = (*SIDES, *(f"random:{share:g}" for share in SHARES))
 
 
@@ -57,27 +59,41 @@ def of_images(run, count, gsn, names):
     fills = {
         "advnets": sampler.complete,
         "advnets, their mean": lambda x, known, count, seed: sampler.complete(x, known, count, seed).mean(0)[None],
+        MIDDLE: lambda x, known, count, seed: sampler.complete(x, known, 1, seed, truncation=0.0),
         "mean": mean_fill(data.train.x),
         "nearest": near,
-        "nearest, the first": lambda x, known, count, seed: near(x, known, 1, seed),
+        FIRST: lambda x, known, count, seed: near(x, known, 1, seed),
     }
     if gsn is not None and gsn.shape() == data.shape:
         fills["gsn clamped"] = clamped_fill(load_sampler(gsn))
-    found = {}
+    found, apart = {}, {}
     for name in names:
         known = known_under(name, x.shape)
         found[name] = {
             fill: asdict(completions(made, x, known, each=EACH, labels=labels, net=net)) for fill, made in fills.items()
         }
+        apart[name] = kept_by_one_alone(fills[MIDDLE], fills[FIRST], x, known, labels, net)
         for fill, one in found[name].items():
             print(
                 f"{name:12} {fill:12} psnr {one['psnr']:5.2f}, of the mean {one['psnr_mean']:5.2f}, "
                 f"agreement {one['agreement']:.3f}, diversity {one['diversity']:.3f}",
                 flush=True,
             )
+        print(f"{name:12} class kept by one alone: {apart[name]}", flush=True)
     config = sampler.config
     told = {"recipe": config.recipe, "seed": config.seed, "steps": sampler.step}
-    return {**told, "test_images": len(x), "each": EACH, "masks": found}
+    return {**told, "test_images": len(x), "each": EACH, "masks": found, "kept_by_one_alone": apart}
+
+
+def kept_by_one_alone(a, b, x, known, labels, net):
+    """Count examples whose class one of two fills keeps and the other does not, and how sure that makes of the better.
+
+    z = (n_a − n_b) / √(n_a + n_b), standard normal where neither is better (McNemar 1947).
+    """
+    given = np.where(known, x, np.float32(0))
+    kept = [net.classify(fill(given, known, 1, 0)[0].astype(np.float32)) == labels for fill in (a, b)]
+    alone = [int((kept[i] & ~kept[1 - i]).sum()) for i in (0, 1)]
+    return {MIDDLE: alone[0], FIRST: alone[1], "z": (alone[0] - alone[1]) / max(sum(alone), 1) ** 0.5}
 
 
 def of_table(name, x, seed):

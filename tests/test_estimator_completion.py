@@ -47,12 +47,23 @@ def table():
 
 @pytest.mark.parametrize("mask", [None, "half", "left", "block", "random:.3"])
 @pytest.mark.parametrize("n", [1, 3])
-def test_completions_are_those_of_the_command(digits, mask, n, tmp_path):
+@pytest.mark.parametrize("psi", [1.0, 0.3])
+def test_completions_are_those_of_the_command(digits, mask, n, psi, tmp_path):
     x = DIGITS[300:307]
     np.save(tmp_path / "x.npy", x)
-    words = [*(["--mask", mask] if mask else []), "--n", str(n), "--seed", "5", "--out", str(tmp_path / "y.npy")]
+    words = [
+        *(["--mask", mask] if mask else []),
+        "--n",
+        str(n),
+        "--seed",
+        "5",
+        "--truncation",
+        str(psi),
+        "--out",
+        str(tmp_path / "y.npy"),
+    ]
     assert main(["complete", str(digits.run_), str(tmp_path / "x.npy"), *words]) == 0
-    made = digits.complete(x, mask, n, random_state=5)
+    made = digits.complete(x, mask, n, random_state=5, truncation=psi)
     np.testing.assert_array_equal(made, np.load(tmp_path / "y.npy"))
     assert made.shape == ((7, 8, 8) if n == 1 else (7, 3, 8, 8)) and made.dtype == x.dtype
 

@@ -55,3 +55,15 @@ def test_does_not_touch_the_global_generator():
     before = torch.get_rng_state()
     draw(NoiseConfig("spherical", 3))
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "config", [NoiseConfig("uniform", 4, low=1.0, high=5.0), NoiseConfig("gaussian", 4), NoiseConfig("spherical", 4)]
+)
+def test_truncated_noise_keeps_its_mean_and_a_share_of_its_deviation(config):
+    z = draw(config)
+    half = noise.truncated(z, config, 0.5)
+    torch.testing.assert_close(half.std(0), z.std(0) / 2)
+    torch.testing.assert_close(half.mean(0), z.mean(0), atol=0.06, rtol=0)
+    assert noise.truncated(z, config, 1.0) is z
+    assert noise.truncated(z, config, 0.0).unique().numel() == 1

@@ -45,12 +45,14 @@ class Extended:
         mask: str | ArrayLike | None = None,
         n: int = 1,
         random_state: int | np.random.RandomState | None = None,
+        truncation: float = 1.0,
     ) -> NDArray[Any]:
-        """Fill in what the mask hides of X, or what is NaN in it, as `advnets complete --n --seed` does.
+        """Fill in what the mask hides of X, or what is NaN in it, as `advnets complete` does.
 
         mask: half, left, right, top, bottom, block or random:SHARE, or an array, 1 where known and 0 where not, of
         X's shape or of one example; None takes what is NaN. Returns X's shape for n = 1, else (examples, n, *shape), in
-        X's units, what is known as in X, bit for bit. Raises InputError for a model that did not learn from masks.
+        X's units, what is known as in X, bit for bit. truncation: 1 for draws, down to 0 for the one completion in the
+        middle of the noise. Raises InputError for a model that did not learn from masks.
         """
         check_is_fitted(self)
         config, form = self.config_, self._form
@@ -65,7 +67,8 @@ class Extended:
             given = np.moveaxis(given, -1, -3)
         x = arrange(self._validated(X, fewest=1, reset=False), "X", missing="all")
         wanted = Mask(given).of(x, form.white or 1.0, seed)
-        made = self._laid_out(wanted.completed(load_sampler(Run(self.run_)), whole(n, "n"), seed))
+        made = wanted.completed(load_sampler(Run(self.run_)), whole(n, "n"), seed, truncation)
+        made = self._laid_out(made)
         return made[0] if n == 1 else np.ascontiguousarray(made.swapaxes(0, 1))
 
     @property

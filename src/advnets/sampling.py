@@ -99,13 +99,20 @@ class Sampler:
         return self.from_latents(noise.beside(draw_latents(self.config.noise, len(c), seed), c))
 
     def complete(
-        self, x: NDArray[np.floating], known: NDArray[np.bool_], count: int = 1, seed: int = 0
+        self,
+        x: NDArray[np.floating],
+        known: NDArray[np.bool_],
+        count: int = 1,
+        seed: int = 0,
+        *,
+        truncation: float = 1.0,
     ) -> NDArray[np.floating]:
         """Draw x_S ~ p(x_S | x_notS): fill in, `count` times, what is not known of examples x (n, *shape).
 
         Returns (count, n, *shape) in the units of `draw`, which are those of x, and in its precision; what is `known`,
-        of the same shape, is as in x, bit for bit. What is not may be anything there, NaN too. Raises InputError for a
-        run that did not learn from masks, and for examples that do not fit.
+        of the same shape, is as in x, bit for bit. What is not may be anything there, NaN too. `truncation` draws z
+        towards its middle (`noise.truncated`); at 0 every completion is the same one. Raises InputError for a run that
+        did not learn from masks, and for examples that do not fit.
         """
         if self.conditions is None or not self.conditions.masks:
             raise InputError(
@@ -121,7 +128,8 @@ class Sampler:
         evidence = torch.from_numpy(np.where(known, self.scaling.apply(x), np.float32(0))).flatten(1)
         c = torch.cat([evidence, there.float()], dim=1)
         made = np.empty((count, *x.shape), x.dtype)
-        z = draw_latents(self.config.noise, count * len(x), seed).reshape(count, len(x), -1)
+        z = noise.truncated(draw_latents(self.config.noise, count * len(x), seed), self.config.noise, truncation)
+        z = z.reshape(count, len(x), -1)
         for index in range(count):
             filled = self.from_latents(noise.beside(z[index], c))
             made[index] = np.where(known, x, filled)

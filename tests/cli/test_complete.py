@@ -78,6 +78,19 @@ def test_whole_numbers_stay_whole_and_known(digits, tmp_path, capsys):
     assert z.shape == (1, 8, 8) and np.array_equal(z[0, 4:], x[0, 4:])
 
 
+def test_less_truncated_z_more_variety_and_none_at_the_middle_of_the_noise(digits, tmp_path, capsys):
+    words = ("complete", digits, "--mask", "left", "--n", 4, "--out", tmp_path / "y.npy")
+    spread = {}
+    for psi in ("1", ".5", "0"):
+        said(capsys, *words, "--truncation", psi)
+        spread[psi] = np.load(tmp_path / "y.npy").std(1)[:, :, :4].mean()
+    said(capsys, *words)
+    assert np.load(tmp_path / "y.npy").std(1)[:, :, :4].mean() == spread["1"], "untruncated unless it is asked for"
+    assert spread["1"] > 1.5 * spread[".5"] > 0 and spread["0"] == 0
+    told = said(capsys, *words, "--truncation", "0", "--json")
+    assert told["truncation"] == 0
+
+
 @pytest.mark.parametrize("mask", [None, "half", "left", "bottom", "block", "random:.5"])
 def test_the_run_s_own_test_images_are_shown_in_rows(digits, tmp_path, capsys, mask):
     words = ("complete", digits, *(("--mask", mask) if mask else ()), "--out", tmp_path / "a.png", "--n", 3, "--json")
@@ -94,6 +107,8 @@ def test_the_run_s_own_test_images_are_shown_in_rows(digits, tmp_path, capsys, m
         (["--mask", "random:2"], "allowed: random: and a share above 0 and up to 1"),
         (["--out", "x.txt"], "--out is x.txt, allowed: a name that ends in"),
         (["--n", "0"], "--n is 0, allowed: 1 to"),
+        (["--truncation", "-.1"], "truncation is -0.1, allowed: 0 (the middle of the noise) to 1 (all of it); set"),
+        (["--truncation", "nan"], "truncation is nan, allowed: 0 (the middle"),
         (["nowhere.npy"], "nowhere.npy is not there"),
     ],
 )

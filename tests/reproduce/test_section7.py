@@ -126,7 +126,13 @@ def test_numbers_are_those_of_the_measures_themselves(made):
     assert found["reconstruction_mse"] == pytest.approx(codes.reconstruction_mse(stored, data.test.x))
     x = data.test.x[:40]
     sampler = load_sampler(Run(runs / "digits-completion-seed0"))
-    for name, fill in (("advnets", sampler.complete), ("nearest", nearest_fill(data.train.x))):
+    near = nearest_fill(data.train.x)
+    for name, fill in (
+        ("advnets", sampler.complete),
+        ("nearest", near),
+        ("advnets, truncation 0", lambda x, known, count, seed: sampler.complete(x, known, 1, 7, truncation=0.0)),
+        ("nearest, the first", lambda x, known, count, seed: near(x, known, 1, 7)),
+    ):
         twin = completions(fill, x, Mask("left").of(x, 1.0, 0).known, each=3)
         assert artefact.summary["completion"]["masks"]["left"][name]["psnr"] == pytest.approx(twin.psnr)
     assert len(artefact.summary["conditional"]["by_class"]) == 10 and artefact.summary["conditional"]["each"] == 20
@@ -151,21 +157,24 @@ def test_mnist_is_held_to_the_published_numbers_on_every_draw(features_, scratch
     assert [one["holds"] for one in few_labels._claims("full", wrong)] == held
 
 
-def test_halves_have_to_keep_their_class_more_often_than_neighbours():
-    def one(psnr, agreement, diversity):
+def test_a_draw_is_held_against_a_draw_and_the_typical_completion_against_the_single_nearest():
+    def one(psnr, agreement, diversity=0.0):
         return {"psnr": psnr, "agreement": agreement, "diversity": diversity}
 
-    rivals = {"nearest": one(12.0, 0.8, 0.2), "mean": one(11.0, 0.7, 0.0)}
+    rivals = {"nearest": one(12.0, 0.8), "nearest, the first": one(13.0, 0.9), "mean": one(11.0, 0.7)}
+    middle = "advnets, truncation 0"
     found = {
-        "random:.5": {"advnets": one(12.1, 0.9, 0.1), **rivals},
-        "left": {"advnets": one(9.0, 0.81, 0.2), **rivals},
-        "bottom": {"advnets": one(9.0, 0.8, 0.2), **rivals},
-        "random:.05": {"advnets": one(9.0, 0.9, 0.1), **rivals},
+        "random:.5": {"advnets": one(12.1, 0.9), middle: one(13.1, 0.9), **rivals},
+        "left": {"advnets": one(9.0, 0.81, 0.2), middle: one(9.0, 0.91), **rivals},
+        "bottom": {"advnets": one(9.0, 0.8), middle: one(9.0, 0.9), **rivals},
+        "random:.05": {"advnets": one(9.0, 0.9, 0.1), middle: one(9.0, 0.9), **rivals},
     }
-    assert [claim["holds"] for claim in completion._claims(found)] == [True, True, False, True]
-    found["random:.5"]["advnets"] = one(12.0, 0.9, 0.1)
+    held = [claim["holds"] for claim in completion._claims(found)]
+    assert held == [True, True, False, True, True, False, True]
+    found["random:.5"] |= {"advnets": one(12.0, 0.9), middle: one(13.0, 0.9)}
     found["random:.05"]["advnets"] = one(9.0, 0.9, 0.2)
-    assert [claim["holds"] for claim in completion._claims(found)] == [False, True, False, False]
+    held = [claim["holds"] for claim in completion._claims(found)]
+    assert held == [False, True, False, False, True, False, False]
 
 
 def test_claims():

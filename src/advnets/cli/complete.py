@@ -37,7 +37,10 @@ class Arguments:
     .npy/.npz file with 1 where a number is known and 0 where not, for all examples or for each. NaN is hidden anyway:
     without --mask nothing else is, and where nothing is NaN either, half, or random:.5 of vectors."""
     n: int | None = None
-    """How many completions of each example; by default 8 in a picture, 1 in an array."""
+    """How many completions of each example; by default 8 in a picture, 1 in an array, or with --truncation 0."""
+    truncation: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 1.0
+    """How much of the noise: at 1 draws of p(hidden | known), at 0 the one completion in the middle of the noise, which
+    keeps most to what is likely."""
     examples: int | None = None
     """How many of the examples; by default the first 10 in a picture, all in an array."""
     seed: int = 0
@@ -70,23 +73,24 @@ def run(tokens: list[str]) -> int:
     drawing = file.suffix.lower() == ".png"
     if drawing and len(sampler.shape) != 3:
         raise InputError(f"--out is {file} and the run is of vectors, allowed: a .npy or .npz file; rename it")
-    count = arguments.n if arguments.n is not None else 8 if drawing else 1
+    count = arguments.n if arguments.n is not None else 8 if drawing and arguments.truncation else 1
     limit = arguments.examples if arguments.examples is not None else _ROWS if drawing else _MOST
     in_range("--n", count, 1, 10_000)
     in_range("--examples", limit, 1, _MOST)
     wanted = completing.wanted(sampler, arguments.images, arguments.mask, limit, arguments.seed)
     if count * len(wanted.x) > _MOST:
         raise InputError(f"--n is {count} for {len(wanted.x)} examples, allowed: {_MOST} completions; set --n lower")
-    shape = _write(sampler, wanted, count, arguments.seed, file)
+    made = wanted.completed(sampler, count, arguments.seed, arguments.truncation)
+    shape = _write(sampler, wanted, made, arguments.seed, file)
     _tell(arguments, sampler, wanted, count, file, shape)
     return DONE
 
 
-def _write(sampler: "Sampler", wanted: "Wanted", count: int, seed: int, file: Path) -> list[int]:
+def _write(sampler: "Sampler", wanted: "Wanted", made: NDArray[np.generic], seed: int, file: Path) -> list[int]:
     """Write completions, in the units and the kind of number of the examples; return the shape of the array."""
     from advnets import pictures
 
-    made = wanted.completed(sampler, count, seed)
+    count = len(made)
     first = made[0] if count == 1 else made.swapaxes(0, 1)
     array: NDArray[np.generic] = _last(first, len(sampler.shape))
     with writing(file) as stream:
@@ -128,6 +132,7 @@ def _tell(arguments: Arguments, sampler: "Sampler", wanted: "Wanted", count: int
             "mask": wanted.mask,
             "hidden": hidden,
             "seed": arguments.seed,
+            "truncation": arguments.truncation,
             "shape": shape,
         }
     )

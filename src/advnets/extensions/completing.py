@@ -30,7 +30,7 @@ class Wanted:
     """What stands for 1 in the units of `Sampler.draw`."""
     mask: str
 
-    def completed(self, sampler: Sampler, count: int, seed: int) -> Array:
+    def completed(self, sampler: Sampler, count: int, seed: int, truncation: float = 1.0) -> Array:
         """Return completions (count, n, *shape) in the units and the kind of number of x, known ones as in x.
 
         Images of whole numbers stay such; tables of whole numbers become float64.
@@ -38,7 +38,8 @@ class Wanted:
         unit: NDArray[np.floating] = self.x.astype(
             np.float64 if self.x.dtype.itemsize > 4 or self.x.dtype.kind != "f" else np.float32
         )
-        made = sampler.complete(np.divide(unit, self.white, dtype=unit.dtype), self.known, count, seed) * self.white
+        unit = np.divide(unit, self.white, dtype=unit.dtype)
+        made = sampler.complete(unit, self.known, count, seed, truncation=truncation) * self.white
         whole = self.x.dtype.kind in "ui" and self.x.ndim == 4
         filled = np.clip(np.rint(made), 0, self.white).astype(self.x.dtype) if whole else made.astype(unit.dtype)
         return np.where(self.known, self.x.astype(filled.dtype), filled)
