@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 import peer_arms
 
-OF_STEP = ("ours", "ours-bf16", "tutorial", "products", "products-bf16")
+OF_STEP = ("ours", "ours-compiled", "ours-bf16", "ours-bf16-compiled", "tutorial", "products", "products-bf16")
 LIBRARIES = {
     "vegans": ("vegans", "torch", "torchvision"),
     "torchgan": ("torchgan", "torch", "torchvision"),

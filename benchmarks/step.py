@@ -2,13 +2,15 @@
 
     ADVNETS_DATA=... python benchmarks/step.py [--steps 4000] [--one-process] [--json FILE]
 
-Five arms take turns, `block` steps each:
+Seven arms take turns, `block` steps each:
 
-ours           advnets.training.step.released_step on the `mnist` recipe as it is, averaging included
-ours-bf16      the same with --precision bf16-mixed
-tutorial       the same nets in plain PyTorch: nn.Dropout, BCELoss, two optimisers, a DataLoader, alternate updates
-products       only the matrix products that ours needs, into buffers made beforehand: a bound that no step can pass
-products-bf16  the same in bfloat16
+ours                advnets.training.step.released_step on the `mnist` recipe as it is, averaging included
+ours-compiled       the same with --train.compile on
+ours-bf16           the same with --precision bf16-mixed
+ours-bf16-compiled  the same with both
+tutorial            the same nets in plain PyTorch: nn.Dropout, BCELoss, two optimisers, a DataLoader, alternate updates
+products            only the matrix products that ours needs, into buffers made beforehand: no step can be faster
+products-bf16       the same in bfloat16
 
 Ours and the bare products multiply as `advnets train` does (advnets.training.processor), the tutorial as PyTorch does
 by itself.
@@ -21,6 +23,7 @@ and a long run shows what that costs. Quote ratios of one run; absolute times ar
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -31,6 +34,7 @@ from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Literal
 
 import torch
 import tutorial_nets
@@ -41,27 +45,31 @@ from torch.utils.data import DataLoader, TensorDataset
 from advnets import recipes
 from advnets.data import load
 from advnets.training.batches import Batches
+from advnets.training.compiled import compiled_step
 from advnets.training.game import new_game
 from advnets.training.processor import fast_products, keep_memory
 from advnets.training.schedules import momentum
 from advnets.training.step import released_step
 
 Block = Callable[[int], None]
-ARMS = ("ours", "ours-bf16", "tutorial", "products", "products-bf16")
+ARMS = ("ours", "ours-compiled", "ours-bf16", "ours-bf16-compiled", "tutorial", "products", "products-bf16")
 UNITS = {"rectifier": nn.ReLU, "sigmoid": nn.Sigmoid, "linear": nn.Identity}
 
 
-def ours(images: Tensor, recipe: str = "mnist", *, coarse: bool = False) -> Block:
+def ours(images: Tensor, recipe: str = "mnist", *, coarse: bool = False, compiled: bool = False) -> Block:
     config = recipes.get(recipe)
-    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed" if coarse else "32-true")
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if coarse else "32-true"
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, precision=precision))
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     game = new_game(config, tuple(images.shape[1:]), images.mean(0), fabric)
     batches = Batches(images, config.train.batch_size, config.seed)
     keep_memory(game.generator.net, game.discriminator.net)
+    move = compiled_step(game) if compiled else released_step
 
     def block(steps: int) -> None:
         with fast_products(torch.device("cpu")):
             for _ in range(steps):
-                released_step(game, batches)
+                move(game, batches)
                 game.step += 1
 
     return block
@@ -144,10 +152,14 @@ def timed(block: Block, steps: int) -> float:
 
 def make(name: str, recipe: str = "mnist") -> Block:
     images = torch.from_numpy(load(recipes.get(recipe).data).train.x)
-    kind, _, coarse = name.partition("-")
+    kind, *how = name.split("-")
     if kind == "products":
-        return products(recipe, images[0].numel(), torch.bfloat16 if coarse else torch.float32)
-    return tutorial(images, recipe) if kind == "tutorial" else ours(images, recipe, coarse=bool(coarse))
+        return products(recipe, images[0].numel(), torch.bfloat16 if how else torch.float32)
+    return (
+        tutorial(images, recipe)
+        if kind == "tutorial"
+        else ours(images, recipe, coarse="bf16" in how, compiled="compiled" in how)
+    )
 
 
 def serve(name: str, connection: Connection) -> None:
@@ -225,6 +237,10 @@ def main() -> None:
         "ours_over_products": total["ours"] / total["products"],
         "tutorial_over_ours_bf16": total["tutorial"] / total["ours-bf16"],
         "ours_bf16_over_products_bf16": total["ours-bf16"] / total["products-bf16"],
+        "tutorial_over_compiled": total["tutorial"] / total["ours-compiled"],
+        "compiled_over_products": total["ours-compiled"] / total["products"],
+        "tutorial_over_compiled_bf16": total["tutorial"] / total["ours-bf16-compiled"],
+        "compiled_bf16_over_products_bf16": total["ours-bf16-compiled"] / total["products-bf16"],
     }
     where = "one process" if options.one_process else "a process each"
     machine = f"{where}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, torch {torch.__version__}"

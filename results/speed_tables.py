@@ -5,7 +5,9 @@ from typing import Any
 
 ARMS = {
     "ours": "advnets, `mnist`",
+    "ours-compiled": "the same with `--train.compile on`",
     "ours-bf16": "the same with `--precision bf16-mixed`",
+    "ours-bf16-compiled": "the same with both",
     "products": "the bare matrix products of a step",
     "products-bf16": "the same in bfloat16",
     "tutorial": "a tutorial's loop, PyTorch",

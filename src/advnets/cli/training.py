@@ -40,6 +40,8 @@ def trained(
     from advnets.training import check_device, train
 
     check_device(config)
+    if config.train.compile == "on" and (fabric is None or fabric.is_global_zero):
+        print("compiling the step: half a minute before the first", file=sys.stderr)
     told = [*opening, *(_changes(config, target, fabric) if resume else ())]
     with catching() as interruption, _device_errors(smaller), showing(target, told) as report:
         if config.semi:

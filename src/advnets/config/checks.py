@@ -173,6 +173,29 @@ def _check_semi(config: Config) -> None:
         raise InputError(f"--train.batch_size is {config.train.batch_size}, allowed: 2 or more; set --train.batch_size")
 
 
+def _check_compiled(config: Config) -> None:
+    """Refuse to compile what is not one graph of the plain game, or what has no need of it."""
+    train = config.train
+    if train.compile == "off":
+        return
+    others = {
+        "the model is a rival": config.rival is not None,
+        "semi is set": config.semi is not None,
+        "condition is set": config.condition is not None,
+        "second_stage is set": config.second_stage is not None,
+        "the nets have convolutions": bool(config.generator.maps or config.discriminator.convolutions),
+        f"--train.mode is {train.mode}": train.mode != "released",
+        f"--train.optimiser is {train.optimiser}": train.optimiser != "momentum",
+        f"--train.rest_above is {train.rest_above:g}": train.rest_above < 1,
+    }
+    for what, is_so in others.items():
+        if is_so:
+            raise InputError(
+                f"--train.compile is on and {what}, allowed: released mode of fully connected nets by momentum, "
+                "without conditions and stages; leave --train.compile out"
+            )
+
+
 def _check_filling(config: Config) -> None:
     """Refuse what only completions have without masks, and a linear map above sigmoids, which end at 0 and 1."""
     condition = config.condition
@@ -218,6 +241,7 @@ def _check_together(config: Config) -> None:
             "--condition.kind masks, or leave it out"
         )
     _check_filling(config)
+    _check_compiled(config)
     if config.condition and config.second_stage:
         raise InputError(
             "condition and second_stage are both set, allowed: one of them; leave --second_stage or --condition out"

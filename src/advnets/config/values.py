@@ -14,6 +14,7 @@ ADDED: dict[str, Any] = {
     "train.rest_above": 1.0,
     "train.signals": "off",
     "train.on_bad": "warn",
+    "train.compile": "off",
     "train.reconstruction_weight": 0.0,
     "data.missing": "refuse",
     "condition.masks": ("pixels", "blocks", "halves", "strokes", "columns", "all"),

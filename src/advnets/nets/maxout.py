@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from advnets.config import DiscriminatorConfig
 from advnets.nets.conv import MaxoutConvolution
-from advnets.nets.dropout import dropout
+from advnets.nets.dropout import Random, dropout
 from advnets.nets.init import for_layer, uniform_
 from advnets.nets.linear import linear
 
@@ -62,7 +62,7 @@ class MaxoutDiscriminator(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "batch *shape"],
-        generator: torch.Generator | None = None,
+        generator: Random = None,
         c: Float[Tensor, "batch beside"] | None = None,
         fixed: int = 0,
     ) -> Float[Tensor, " batch"]:
@@ -77,7 +77,7 @@ class MaxoutDiscriminator(nn.Module):
     def hidden(
         self,
         x: Float[Tensor, "batch *shape"],
-        generator: torch.Generator | None = None,
+        generator: Random = None,
         c: Float[Tensor, "batch beside"] | None = None,
         fixed: int = 0,
     ) -> list[Tensor]:
@@ -96,5 +96,5 @@ class MaxoutDiscriminator(nn.Module):
         found[-1] = self._dropped(found[-1].flatten(1), len(blocks), generator)
         return found
 
-    def _dropped(self, x: Tensor, index: int, generator: torch.Generator | None) -> Tensor:
+    def _dropped(self, x: Tensor, index: int, generator: Random) -> Tensor:
         return dropout(x, for_layer(self.keep, index), generator) if self.training else x

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from advnets.config import Activation, GeneratorConfig
-from advnets.nets.dropout import dropout
+from advnets.nets.dropout import Random, dropout
 from advnets.nets.init import for_layer, marginal_bias_, sparse_, uniform_
 
 
@@ -33,9 +33,7 @@ class MLP(nn.Module):
         self.activations = activations
         self.keep = keep
 
-    def forward(
-        self, x: Float[Tensor, "batch below"], generator: torch.Generator | None = None
-    ) -> Float[Tensor, "batch above"]:
+    def forward(self, x: Float[Tensor, "batch below"], generator: Random = None) -> Float[Tensor, "batch above"]:
         """Map a batch up the layers; masks, in training mode, come from `generator`."""
         for index, layer in enumerate(self.layers):
             if self.training:
@@ -72,9 +70,7 @@ class MLPGenerator(nn.Module):
         if config.output_bias == "marginal":
             marginal_bias_(top.bias, mean, config.output)
 
-    def forward(
-        self, z: Float[Tensor, "batch latent"], generator: torch.Generator | None = None
-    ) -> Float[Tensor, "batch *shape"]:
+    def forward(self, z: Float[Tensor, "batch latent"], generator: Random = None) -> Float[Tensor, "batch *shape"]:
         """Map noise to samples of the data's shape."""
         x: Tensor = self.net(z, generator)
         samples: Tensor = x.unflatten(1, self.shape)
@@ -89,9 +85,7 @@ class StackedGenerator(nn.Module):
         self.bottom = bottom
         self.pretrained = pretrained
 
-    def forward(
-        self, z: Float[Tensor, "batch latent"], generator: torch.Generator | None = None
-    ) -> Float[Tensor, "batch *shape"]:
+    def forward(self, z: Float[Tensor, "batch latent"], generator: Random = None) -> Float[Tensor, "batch *shape"]:
         """Map noise to samples through both stacks."""
         x: Tensor = self.pretrained(self.bottom(z, generator), generator)
         return x

@@ -41,8 +41,8 @@ class Player:
         """Learning rate of a step of the stage."""
         return self.slowed * schedules.learning_rate(train, self.initial_rate, step)
 
-    def update(self, train: TrainConfig, step: int, epoch: int, *, again: bool = False) -> None:
-        """Take one gradient step with the rates of this step of the stage, then limit column norms.
+    def rates(self, train: TrainConfig, step: int, epoch: int, *, again: bool = False) -> tuple[float, float]:
+        """Return learning rate and momentum of this step of the stage, as torch's rule takes them.
 
         `again` says that the player has moved in this step before.
 
@@ -51,12 +51,21 @@ class Player:
         """
         rate = self.rate(train, step)
         last_rate = rate if again else self.rate(train, max(step - 1, 0))
+        return rate, schedules.momentum(train, epoch) * last_rate / rate
+
+    def update(self, train: TrainConfig, step: int, epoch: int, *, again: bool = False) -> None:
+        """Take one gradient step with the rates of this step of the stage, then limit column norms."""
+        rate, momentum = self.rates(train, step, epoch, again=again)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
             if "momentum" in group:
-                group["momentum"] = schedules.momentum(train, epoch) * last_rate / rate
+                group["momentum"] = momentum
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        self.limit()
+
+    def limit(self) -> None:
+        """Limit column norms, where they have a limit."""
         if self.max_column_norm is not None:
             limit_column_norms_(layer_weights(self.net), self.max_column_norm)
 
@@ -92,13 +101,21 @@ class Game:
         """Draw z for one minibatch, and put c beside it where there is one."""
         return noise.beside(noise.draw(self.config.noise, count, self.random, self.dtype), c)
 
+    def epoch(self, per_epoch: int) -> int:
+        """Return the epoch of the present step, from 1."""
+        return self.stage_step * self.config.train.k // per_epoch + 1
+
     def update(self, player: Player, per_epoch: int, *, again: bool = False) -> None:
         """Let one player take its step, and the average follow the generator."""
         self.moved = True
-        epoch = self.stage_step * self.config.train.k // per_epoch + 1
-        player.update(self.config.train, self.stage_step, epoch, again=again)
-        if player is self.generator and self.average is not None:
-            follow(self.average, player.net, self.config.train.average_decay)
+        player.update(self.config.train, self.stage_step, self.epoch(per_epoch), again=again)
+        if player is self.generator:
+            self.follow()
+
+    def follow(self) -> None:
+        """Take the generator into its average, where there is one."""
+        if self.average is not None:
+            follow(self.average, self.generator.net, self.config.train.average_decay)
 
 
 def new_optimiser(net: nn.Module, train: TrainConfig, rate: float) -> Optimizer:

@@ -18,6 +18,7 @@ from advnets.errors import InputError
 from advnets.runs import Run
 from advnets.training import checkpoint, fit, precision, processes, schedules, session
 from advnets.training.batches import Batches
+from advnets.training.compiled import compiled_step, require_compiler
 from advnets.training.facts import differences, note_elsewhere
 from advnets.training.game import MEASURES, Game, new_game, second_stage
 from advnets.training.outcome import Outcome, Progress, dtype
@@ -87,6 +88,7 @@ def _train(
     batches = Batches(every, config.train.batch_size, config.seed, beside, rank=rank, processes=of)
     if resume:
         session.require_fit(run, config, data)
+    require_compiler(config, fabric.device, of)
     game = new_game(config, data.shape, mean, fabric, conditions=given)
     keep_memory(game.generator.net, game.discriminator.net)
     with session.opened(run, config, data, fabric, resume=resume):
@@ -116,7 +118,7 @@ def _play(
 ) -> str:
     """Step until the end, the user or a number that is not finite; say which."""
     train, device = game.config.train, game.random.device
-    move = paper_step if train.mode == "paper" else released_step
+    move = paper_step if train.mode == "paper" else compiled_step(game) if train.compile == "on" else released_step
     probe = new_probe(game, data) if train.signals == "on" else None
     ending = game.step >= train.steps
     if game.step and (ending or game.step % train.sample_every == 0):

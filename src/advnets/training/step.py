@@ -11,7 +11,7 @@ from advnets.training.given import given, reconstruction
 from advnets.training.processes import average
 
 Logits = Float[Tensor, " batch"]
-_SMALLEST_SEED = 1e-20  # far under the rounding of any gradient it is added to, and its inverse is finite
+SMALLEST_SEED = 1e-20  # far under the rounding of any gradient it is added to, and its inverse is finite
 
 
 def paper_step(game: Game, batches: Batches) -> None:
@@ -65,7 +65,7 @@ def released_step(game: Game, batches: Batches) -> None:
         logits = judge(game.discriminator.play, both, game, told.discriminator, fixed=len(real))
         missed = reconstruction(game, fake, real, told)
     d_loss, d_seed, g_loss, g_seed = _seeds(game, logits.detach())
-    d_seed[len(real) :].clamp_min_(_SMALLEST_SEED / len(real))
+    d_seed[len(real) :].clamp_min_(SMALLEST_SEED / len(real))
     logits.backward(d_seed.to(logits.dtype))
     ratio = (g_seed / d_seed)[len(real) :].reshape(-1, *[1] * (image.dim() - 1))
     assert image.grad is not None  # it was a leaf of the backward pass
