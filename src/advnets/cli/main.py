@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "data": "list, describe and fetch data sets; pack those larger than memory",
         "reproduce": "the paper's theory, figures and tables, computed anew",
         "runs": "list, show and compare runs",
+        "export": "write a run's generator for other programs: ONNX, torch.export",
         "cite": "print BibTeX for what a run used",
     }
 )

@@ -1,0 +1,1 @@
+"""Nets of a run as other programs take them: ONNX, torch.export, the layout of the Hugging Face hub."""
