@@ -109,6 +109,7 @@ WRITERS = {
     "cli/classify.py": "into a stream of cli/output.py",
     "cli/interpolate.py": "into a stream of cli/output.py",
     "nets/files.py": "into memory",
+    "export/files.py": "into memory",
     "pictures.py": "into memory",
 }
 """Modules that write by themselves, and what; runs are written through disk.py, whose failures are tested."""

@@ -51,7 +51,7 @@ def small():
         patch.setattr(codes, "baselines", functools.partial(codes.baselines, samples=300))
         patch.setattr(inference, "LENGTHS", {"quick": inference.Length("digits", 30, 10)})
         patch.setattr(completion, "RUNS", {"quick": ("digits-completion", 20)})
-        patch.setattr(completion, "_TEST", 40)
+        patch.setattr(completion, "_TEST", {"quick": 40})
         patch.setattr(completion, "_EACH", 3)
         patch.setattr(few_labels, "RUNS", {"quick": ("digits-semi-supervised", 20, 2)})
         patch.setattr(few_labels, "lasting", lambda base, steps, **more: lasting(base, 20, **more))
@@ -169,11 +169,12 @@ def test_a_draw_is_held_against_a_draw_and_the_typical_completion_against_the_si
         "bottom": {"advnets": one(9.0, 0.8), middle: one(9.0, 0.9), **rivals},
         "random:.05": {"advnets": one(9.0, 0.9, 0.1), middle: one(9.0, 0.9), **rivals},
     }
-    held = [claim["holds"] for claim in completion._claims(found)]
+    held = [claim["holds"] for claim in completion._claims("full", found)]
     assert held == [True, True, False, True, True, False, True]
+    assert [claim["holds"] for claim in completion._claims("quick", found)] == [True, True, False, True, True]
     found["random:.5"] |= {"advnets": one(12.0, 0.9), middle: one(13.0, 0.9)}
     found["random:.05"]["advnets"] = one(9.0, 0.9, 0.2)
-    held = [claim["holds"] for claim in completion._claims(found)]
+    held = [claim["holds"] for claim in completion._claims("full", found)]
     assert held == [False, True, False, False, True, False, False]
 
 
