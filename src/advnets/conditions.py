@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from advnets.config import MASKS_OF_VECTORS, Config, MaskKind
+from advnets.config import MASKS_OF_VECTORS, ConditionConfig, Config, MaskKind
 from advnets.data.dataset import DataSet, FloatArray, Split
 from advnets.errors import InputError
 from advnets.nets.files import misfit, read_tensors, write_tensors
@@ -89,6 +89,12 @@ def read(file: Path, size: int, names: tuple[str, ...]) -> Conditions:
     if not fits or not (shares >= 0).all() or abs(float(shares.sum()) - 1) > 1e-6 or (names and len(names) != size):
         raise misfit(file)
     return Conditions(rows.float(), shares, shift, scale, names)
+
+
+def of_file(file: Path, condition: ConditionConfig, names: tuple[str, ...]) -> Conditions:
+    """Read p(c) of a run with this condition; raises InputError for a damaged file."""
+    given = read(file, condition.given, names)
+    return dataclasses.replace(given, masks=condition.masks if condition.kind == "masks" else ())
 
 
 def names(data: dict[str, Any]) -> tuple[str, ...]:

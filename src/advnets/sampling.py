@@ -200,8 +200,7 @@ def _load(run: Run, weights: Weights, step: int | None) -> Sampler:
     data = content.get("data", {})
     scaling, given = Scaling.from_json(data.get("scaling"), shape), None
     if config.condition:
-        given = conditions.read(folder / conditions.FILE, config.condition.given, conditions.names(data))
-        given = dataclasses.replace(given, masks=config.condition.masks if config.condition.kind == "masks" else ())
+        given = conditions.of_file(folder / conditions.FILE, config.condition, conditions.names(data))
     return Sampler(config, net, scaling, int(folder.name.removeprefix("step-")), name, shape, given)
 
 

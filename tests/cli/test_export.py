@@ -145,7 +145,7 @@ def test_other_numbers_are_exit_status_1_and_nothing_is_written(digits, tmp_path
 @pytest.mark.parametrize(
     ("words", "wrong"),
     [
-        (["--out", "g.pb"], "--out is g.pb, allowed: a name that ends in .onnx, .pt2; rename it"),
+        (["--out", "g.pb"], "--out is g.pb, allowed: a name that ends in .onnx or .pt2, or a new folder's"),
         (["--tolerance", "-1"], "--tolerance is -1.0, allowed: 0 or more"),
         (["--part", "completion"], "which does not fill in, allowed: generator, encoder"),
         (["--weights", "averge"], "--weights"),

@@ -1,5 +1,7 @@
 """`advnets export`: a run's generator, encoder or completion as a file for other programs, checked against the run."""
 
+import contextlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,14 +10,19 @@ import tyro
 
 from advnets.cli.arguments import parse
 from advnets.cli.main import BAD_ANSWER, DONE
-from advnets.cli.output import emit, say, writing
+from advnets.cli.output import emit, making, say, writing
 from advnets.errors import InputError
 from advnets.runs import Run
 
 if TYPE_CHECKING:
     from advnets.export.parts import Exported
 
-_KINDS = (".onnx", ".pt2")
+_KINDS = (".onnx", ".pt2", "")
+_DRAWN = 256
+
+
+class _OtherNumbersError(Exception):
+    """What was written does not draw what the run draws."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,8 @@ class Arguments:
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """A run folder."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """A .onnx file, or .pt2 of torch.export; RUN/PART.onnx by default."""
+    """A .onnx file, a .pt2 of torch.export, or a new folder in the layout of the Hugging Face hub, with a model card;
+    RUN/PART.onnx by default."""
     part: Literal["generator", "encoder", "completion"] | None = None
     """generator: z to samples; encoder: examples to codes, after advnets encode; completion: z, x and what is known of
     it to x filled in. By default the last of a run with masks, else the generator."""
@@ -41,11 +49,16 @@ def run(tokens: list[str]) -> int:
     """Export a net, check it, and write it if it gives the same numbers; exit status 1 if not."""
     arguments = parse(Arguments, tokens, "export")
     if arguments.out and arguments.out.suffix.lower() not in _KINDS:
-        raise InputError(f"--out is {arguments.out}, allowed: a name that ends in {', '.join(_KINDS)}; rename it")
+        raise InputError(
+            f"--out is {arguments.out}, allowed: a name that ends in {' or '.join(_KINDS[:-1])}, or a new folder's, "
+            "without a dot; rename it"
+        )
     if not arguments.tolerance >= 0:
         raise InputError(f"--tolerance is {arguments.tolerance}, allowed: 0 or more; set --tolerance")
     Run(arguments.run).read()  # refuses what is no run before torch is imported
 
+    if arguments.out and not arguments.out.suffix:
+        return _to_folder(arguments, arguments.out)
     from advnets.export import files
     from advnets.export.parts import load_part
 
@@ -62,6 +75,35 @@ def run(tokens: list[str]) -> int:
         with writing(file) as stream:
             stream.write(content)
     _tell(arguments, exported, file, len(content), apart)
+    return DONE if holds else BAD_ANSWER
+
+
+def _to_folder(arguments: Arguments, out: Path) -> int:
+    """Write a folder for the hub, load it again, and hold what it draws against the run."""
+    if arguments.part not in (None, "generator"):
+        raise InputError(
+            f"--part is {arguments.part}, allowed in a folder: generator; leave it out, or name a .onnx file"
+        )
+    try:
+        from advnets.export import hub
+    except ImportError as error:
+        raise InputError(
+            f"{error.name} is not installed, allowed: with it; pip install 'advnets[hub]', or --out with .onnx"
+        ) from None
+    generator = hub.PretrainedGenerator.of_run(Run(arguments.run), arguments.weights)
+    with contextlib.suppress(_OtherNumbersError), making(out) as aside:
+        generator.save_pretrained(aside)
+        again = hub.PretrainedGenerator.from_pretrained(aside)
+        apart = float(abs(generator.sample(_DRAWN) - again.sample(_DRAWN)).max())
+        if apart != 0:
+            raise _OtherNumbersError
+    holds = apart == 0
+    names = ", ".join(sorted(one.name for one in out.iterdir())) if holds else "not written"
+    if arguments.json:
+        file, finite = str(out) if holds else None, apart if math.isfinite(apart) else None
+        emit({"file": file, "run": str(arguments.run), "difference": finite, "tolerance": 0.0, "rows": _DRAWN})
+    else:
+        say(f"{out}: {names}; largest difference {apart:g} of {_DRAWN} samples, drawn by what was written")
     return DONE if holds else BAD_ANSWER
 
 

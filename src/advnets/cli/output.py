@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -54,3 +55,26 @@ def writing(file: Path) -> Iterator[IO[bytes]]:
             f"cannot write {file} ({disk.reason(error)}), allowed: a place with room that you may write to; name "
             "another with --out"
         ) from error
+
+
+@contextlib.contextmanager
+def making(folder: Path) -> Iterator[Path]:
+    """Yield a folder aside, which is renamed into place on success and removed on failure.
+
+    Raises InputError for one that holds something, and where the system refuses.
+    """
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise InputError(f"{folder} exists already, allowed: a new or empty folder; name another with --out")
+    aside = folder.with_name(f".{folder.name}.writing")
+    try:
+        disk.remove(aside)
+        disk.make_folder(aside)
+        yield aside
+        disk.rename(aside, folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {folder} ({disk.reason(error)}), allowed: a place with room that you may write to; name "
+            "another with --out"
+        ) from error
+    finally:
+        disk.remove(aside)
