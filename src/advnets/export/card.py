@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from advnets import __version__
 from advnets.disk import read_json
 from advnets.errors import plain
 from advnets.parameters import parameter_counts
 from advnets.runs import Run
 from advnets.sampling import Sampler
+from advnets.training.facts import version
 
 _LIMITS = """- It draws what the training data look like, with their gaps and their bias, and knows nothing else.
 - Samples may be near copies of training examples: `advnets evaluate RUN --metrics memorisation` measures how near.
@@ -50,7 +50,7 @@ def text(sampler: Sampler, known: dict[str, Any]) -> str:
         "",
         f"# {config.recipe}: a generator of {'images' if images else 'rows'}",
         "",
-        f"The generator G of adversarial nets (Goodfellow et al. 2014), trained by advnets {__version__} with its "
+        f"The generator G of adversarial nets (Goodfellow et al. 2014), trained by advnets {_trainer(known)} with its "
         f"recipe `{config.recipe}`: {count:,} parameters, step {sampler.step:,}, {sampler.weights} weights, seed "
         f"{config.seed}, {config.train.mode} mode. {_ended(known)}",
         "",
@@ -86,6 +86,11 @@ def text(sampler: Sampler, known: dict[str, Any]) -> str:
 def _of_class(sampler: Sampler) -> list[str]:
     names = sampler.conditions.names if sampler.conditions else ()
     return [f'x = generator.sample(64, seed=0, of_class="{plain(names[-1])}")'] if names else []
+
+
+def _trainer(known: dict[str, Any]) -> str:
+    versions = known.get("versions")
+    return str((versions.get("advnets") if isinstance(versions, dict) else None) or version("advnets"))
 
 
 def _last(name: str) -> str:

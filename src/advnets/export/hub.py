@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
 
-from advnets import __version__, conditions, disk
+from advnets import conditions, disk
 from advnets.config import Config, check, from_json, to_json
 from advnets.data.dataset import FloatArray, Scaling
 from advnets.errors import InputError
@@ -28,6 +28,7 @@ from advnets.rivals.rival import Rival
 from advnets.runs import Run
 from advnets.sampling import Sampler, Weights, load_sampler
 from advnets.seeds import stream
+from advnets.training.facts import version
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 _AXES = (1, 3)  # of vectors, and of images
@@ -73,7 +74,7 @@ class PretrainedGenerator(ModelHubMixin, library_name="advnets", tags=["gan", "g
         settings = to_json(sampler.config)
         settings["data"]["name"] = Path(settings["data"]["name"]).name  # a path of the machine is nobody's business
         content = {
-            "advnets": __version__,
+            "advnets": version("advnets"),
             "settings": settings,
             "shape": list(sampler.shape),
             "scaling": sampler.scaling.to_json(),

@@ -64,7 +64,7 @@ def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:
     """What the bits of a run depend on beside its configuration and data."""
     packages = ("advnets", "torch", "numpy", "lightning-fabric", "safetensors")
     return {
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
         "machine": {
             "device": str(device),
             "model": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
@@ -141,7 +141,8 @@ def _restrictions() -> list[str]:
 
 
 @functools.cache
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """Return the version of what is installed; None where it is not."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
