@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,6 +22,7 @@ WINDOW = 8
 CHANCE = -math.log(4)
 """The value of the game where D is ½ everywhere."""
 _MOST = 2**30  # bytes of a log
+_TAIL = 1 << 16  # bytes; a line has a few hundred
 _LARGEST = 1e300  # of a number in it
 _BEGUN = 0.02  # V further from chance than this: D has begun to tell data from samples
 
@@ -152,6 +154,23 @@ def read_log(run: Run, measure: str = "value") -> list[dict[str, Any]]:
         lines.append(line)
         start += len(text)
     return lines
+
+
+def last_line(run: Run) -> dict[str, Any]:
+    """Return the newest complete line of log.jsonl; empty where there is none."""
+    if not run.log.is_file():
+        return {}
+    with run.log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+        lines = file.read().splitlines()
+    for line in reversed(lines):
+        try:
+            content = loads(line)
+        except ValueError:  # cut short by a kill
+            continue
+        if isinstance(content, dict):
+            return content
+    return {}
 
 
 def _follows(line: Line, before: Line, measure: str) -> bool:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from advnets.cli.arguments import parse
-from advnets.cli.log import last_line
 from advnets.cli.main import DONE
 from advnets.cli.output import emit, say, table
 from advnets.errors import InputError
+from advnets.history import last_line
 from advnets.runs import Run, list_runs
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advnets.cli import settings
-from advnets.cli.log import last_line
 from advnets.cli.main import BAD_ANSWER, DONE
 from advnets.cli.output import emit, listing, say, sizes
 from advnets.cli.training import launched, trained, with_precision
 from advnets.config import Config, DataConfig, to_json
 from advnets.data import CATALOGUE, DataSet, load
 from advnets.errors import plain
+from advnets.history import last_line
 from advnets.parameters import parameter_counts
 from advnets.runs import Run, next_folder, reserved
 
@@ -142,6 +142,7 @@ def _train(config: Config, data: DataSet, target: Run, arguments: settings.Argum
         opening=[*going_on, *_sharing(config, fabric)],
         smaller="make --train.batch_size, --generator.hidden or --discriminator.hidden smaller",
         fabric=fabric,
+        tracker=arguments.tracker,
     )
     if not fabric.is_global_zero:
         return DONE

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from advnets.cli.settings import Arguments
     from advnets.data import DataSet
     from advnets.training.loop import Validate
-    from advnets.training.outcome import Outcome
+    from advnets.training.outcome import Outcome, Progress
+    from advnets.training.tracking import Tracker
 
 
 def trained(
@@ -28,6 +29,7 @@ def trained(
     opening: Sequence[str] = (),
     smaller: str,
     fabric: "Fabric | None" = None,
+    tracker: "Tracker | None" = None,
 ) -> tuple["Outcome", int]:
     """Train with a display, and return how it ended and the exit status of an interruption.
 
@@ -38,12 +40,25 @@ def trained(
     from advnets.cli.progress import showing
     from advnets.extensions import semi_supervised
     from advnets.training import check_device, train
+    from advnets.training.tracking import tracking
 
     check_device(config)
     if config.train.compile == "on" and (fabric is None or fabric.is_global_zero):
         print("compiling the step: half a minute before the first", file=sys.stderr)
     told = [*opening, *(_changes(config, target, fabric) if resume else ())]
-    with catching() as interruption, _device_errors(smaller), showing(target, told) as report:
+    if fabric is not None and not fabric.is_global_zero:
+        tracker = None
+    with (
+        catching() as interruption,
+        _device_errors(smaller),
+        showing(target, told) as show,
+        tracking(target, tracker) as track,
+    ):
+
+        def report(progress: "Progress") -> None:
+            show(progress)
+            track(progress)
+
         if config.semi:
             outcome = semi_supervised.train(config, data, target, resume=resume, stop=interruption, report=report)
             return outcome, interruption.exit_status
