@@ -13,16 +13,19 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test check format clean
+.PHONY: help train test test-browser check format clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 train: $(VENV)/.installed ## train the default recipe; ARGS="mnist --steps 1000" for another
 	$(BIN)/advnets train --evaluate $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests; PYTEST_ARGS="-x tests/test_objectives.py" for some of them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-browser: $(VENV)/.installed-dev ## run the tests that need Chromium (and npm): what a person sees and clicks
+	$(BIN)/python -m pytest -m browser tests/browser
 
 check: $(VENV)/.installed-dev ## lint, formatting, types, layers
 	$(BIN)/ruff check .

@@ -1,10 +1,12 @@
 """Likelihood of the `mnist` recipe trained in float32 and with products in bfloat16, over seeds.
 
-    ADVNETS_DATA=... python benchmarks/precision.py FOLDER [--recipe mnist] [--seeds 3] [--json FILE]
+    ADVNETS_DATA=... python benchmarks/precision.py FOLDER [--recipe mnist] [--seeds 3] [--score] [--json FILE]
 
 Trains what is not in FOLDER yet, a run PRECISION-SEED each, and goes on with what was interrupted; then scores every
 finished run as `advnets evaluate --metrics parzen` does, by 10,000 samples of the averaged weights. Runs may be trained
-by hand too: `advnets train mnist --seed 0 --precision bf16-mixed --out FOLDER/bf16-mixed-0`.
+by hand too: `advnets train mnist --seed 0 --precision bf16-mixed --out FOLDER/bf16-mixed-0`. With --score nothing is
+trained: runs that are finished are scored, and of others that are there (as those stopped once D had won) step and
+verdict are written.
 """
 
 import argparse
@@ -43,6 +45,9 @@ def trained(run, recipe, precision, seed):
 
 def row(run, data, precision, seed):
     plan = Plan(metrics=("parzen",), redraws=0, references=())
+    if run.status().get("state") != "finished":
+        told = {"steps": run.status()["step"], "nats": None, "verdict": run.status().get("verdict")}
+        return {"precision": precision, "seed": seed, **told}
     found = evaluate(of_run(run), data, plan)["parzen"]
     times = [json.loads(line)["milliseconds_per_step"] for line in run.timing.read_text().splitlines()]
     return {
@@ -63,13 +68,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--recipe", default="mnist")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--score", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []
     for seed in range(options.seeds):
         for precision in PRECISIONS:
             run = Run(options.folder / f"{precision}-{seed}")
-            data = trained(run, options.recipe, precision, seed)
+            if options.score and not run.exists():
+                continue
+            data = load(run.config().data) if options.score else trained(run, options.recipe, precision, seed)
             rows.append(row(run, data, precision, seed))
             print(json.dumps({name: value for name, value in rows[-1].items() if name != "machine"}), flush=True)
             if options.json:
@@ -78,7 +86,7 @@ def main() -> None:
                     json.dumps({**about, "processors": os.cpu_count(), "rows": rows}, indent=1) + "\n"
                 )
     for precision in PRECISIONS:
-        nats = [one["nats"] for one in rows if one["precision"] == precision]
+        nats = [one["nats"] for one in rows if one["precision"] == precision and one["nats"] is not None]
         spread = f" ± {statistics.stdev(nats):.1f}" if len(nats) > 1 else ""
         print(f"{precision}: {statistics.fmean(nats):.1f}{spread} nats over {len(nats)} seeds")
 

@@ -37,6 +37,11 @@ class Arguments:
     part: Literal["generator", "encoder", "completion"] | None = None
     """generator: z to samples; encoder: examples to codes, after advnets encode; completion: z, x and what is known of
     it to x filled in. By default the last of a run with masks, else the generator."""
+    page: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """In the place of a file, a new folder that opens in a browser, without a server: it samples, walks and
+    interpolates by onnxruntime-web, which npm fetches."""
+    runtime: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """onnxruntime-web as npm packs it, where npm or a network is not at hand."""
     weights: Literal["auto", "average", "raw"] = "auto"
     """auto: the moving average of G's weights where the run keeps one."""
     tolerance: float = 1e-5
@@ -57,6 +62,8 @@ def run(tokens: list[str]) -> int:
         raise InputError(f"--tolerance is {arguments.tolerance}, allowed: 0 or more; set --tolerance")
     Run(arguments.run).read()  # refuses what is no run before torch is imported
 
+    if arguments.page:
+        return _to_page(arguments, arguments.page)
     if arguments.out and not arguments.out.suffix:
         return _to_folder(arguments, arguments.out)
     from advnets.export import files
@@ -104,6 +111,31 @@ def _to_folder(arguments: Arguments, out: Path) -> int:
         emit({"file": file, "run": str(arguments.run), "difference": finite, "tolerance": 0.0, "rows": _DRAWN})
     else:
         say(f"{out}: {names}; largest difference {apart:g} of {_DRAWN} samples, drawn by what was written")
+    return DONE if holds else BAD_ANSWER
+
+
+def _to_page(arguments: Arguments, out: Path) -> int:
+    """Write a page, whose generator is checked here by onnxruntime, and by the page itself in the browser."""
+    if arguments.out:
+        raise InputError("--page and --out are both set, allowed: one of them; leave one out")
+    from advnets.export import files, page
+    from advnets.export.parts import load_part
+
+    exported = load_part(Run(arguments.run), arguments.part or "generator", arguments.weights)
+    with contextlib.suppress(_OtherNumbersError), making(out) as aside:
+        apart = files.difference(exported, files.run_onnx(files.onnx_bytes(exported), exported))
+        if not apart <= arguments.tolerance:
+            raise _OtherNumbersError
+        page.write(exported, aside, page.fetched(arguments.runtime))
+    holds, rows = apart <= arguments.tolerance, len(exported.inputs["z"])
+    if arguments.json:
+        file, finite = str(out / "index.html") if holds else None, apart if math.isfinite(apart) else None
+        told = {"difference": finite, "tolerance": arguments.tolerance, "rows": rows}
+        emit({"file": file, "run": str(arguments.run), **exported.facts(), **told})
+    elif holds:
+        say(f"{out / 'index.html'}: open it in a browser; largest difference {apart:.1e} of {rows} rows by onnxruntime")
+    else:
+        say(f"{out}: not written, largest difference {apart:.1e}; allowed: {arguments.tolerance:g}")
     return DONE if holds else BAD_ANSWER
 
 
