@@ -97,6 +97,19 @@ def test_one_part_alone(made, monkeypatch):
         assert alone.summary[name]["claims"] == artefact.summary[name]["claims"]
 
 
+def test_parts_made_one_after_the_other_stand_in_one_summary(made):
+    plan, _ = made
+    file = plan.folder / "section7.json"
+    for budget, kept in (("quick", ["inference"]), ("full", [])):
+        file.write_text(json.dumps({"budget": budget, "inference": {"claims": [claim("a", "b", holds=True)]}}))
+        together = section7.reproduce(dataclasses.replace(plan, part="conditional"))
+        assert [*together.summary] == ["budget", "conditional", *kept] and len(together.further) == 1
+        assert ("inference" in {row[0] for row in together.rows}) == bool(kept)
+        everything = section7.reproduce(plan)
+        assert everything.summary["inference"]["claims"][0]["wanted"] != "a"
+    file.unlink()
+
+
 def test_nothing_is_trained_or_measured_twice(made, monkeypatch):
     plan, artefact = made
 

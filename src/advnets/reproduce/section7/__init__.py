@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from advnets.disk import read_json
 from advnets.reproduce.artefact import Artefact, Plan
 from advnets.reproduce.section7 import completion, conditional, efficiency, few_labels, inference
 
@@ -20,9 +21,13 @@ PARTS: Mapping[str, tuple[str, Callable[[Plan], Artefact]]] = MappingProxyType(
 
 
 def reproduce(plan: Plan) -> Artefact:
-    """Reproduce every extension, or the one that the plan names: a table of what holds, then one for each."""
+    """Reproduce every extension, or the one that the plan names: a table of what holds, then one for each.
+
+    Of one, the summary keeps what section7.json has of the others, of the same budget.
+    """
     made = {name: part(plan) for name, (_, part) in PARTS.items() if plan.part in ("all", name)}
-    summary: dict[str, Any] = {"budget": plan.budget, **{name: one.summary for name, one in made.items()}}
+    found = {**_before(plan), **{name: one.summary for name, one in made.items()}}
+    summary: dict[str, Any] = {"budget": plan.budget, **{name: found[name] for name in PARTS if name in found}}
     return Artefact(
         [*claims(summary)],
         summary,
@@ -31,6 +36,14 @@ def reproduce(plan: Plan) -> Artefact:
         notes=[f"{name}: {note}" for name, one in made.items() for note in one.notes],
         further=[one.rows for one in made.values()],
     )
+
+
+def _before(plan: Plan) -> dict[str, Any]:
+    file = plan.folder / "section7.json"
+    if plan.part == "all" or not file.is_file():
+        return {}
+    content = read_json(file)
+    return content if content.get("budget") == plan.budget else {}
 
 
 def claims(summary: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
