@@ -1,6 +1,6 @@
 """Fifty labels: a discriminator of K + 1 classes learns from the 1,450 images without one too.
 
-python examples/few_labels.py [STEPS]    a minute or two
+python examples/few_labels.py [STEPS]    a minute
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Fill in a table: one generator of what is missing given the rest, beside scikit-learn's imputers.
 
-python examples/missing_numbers.py [STEPS]    four minutes
+python examples/missing_numbers.py [STEPS]    five minutes
 """
 
 import sys
