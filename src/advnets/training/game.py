@@ -51,7 +51,8 @@ class Player:
         """
         rate = self.rate(train, step)
         last_rate = rate if again else self.rate(train, max(step - 1, 0))
-        return rate, schedules.momentum(train, epoch) * last_rate / rate
+        ratio = last_rate / rate if rate else 1.0  # a player whose rate is 0 stands still
+        return rate, schedules.momentum(train, epoch) * ratio
 
     def update(self, train: TrainConfig, step: int, epoch: int, *, again: bool = False) -> None:
         """Take one gradient step with the rates of this step of the stage, then limit column norms."""
