@@ -10,6 +10,7 @@ import torch
 
 from advnets.cli.main import main
 from advnets.errors import InputError
+from advnets.export import files
 from advnets.export import page as pages
 from advnets.export.parts import load_part
 from advnets.runs import Run
@@ -41,7 +42,8 @@ def runtime():
 def page_of(folder, recipe, runtime):
     assert main(["train", recipe, *SHORT, "--out", str(folder / "run")]) == 0
     (folder / "page").mkdir()
-    pages.write(load_part(Run(folder / "run"), "generator"), folder / "page", runtime)
+    exported = load_part(Run(folder / "run"), "generator")
+    pages.write(exported, files.onnx_bytes(exported), folder / "page", runtime)
     return folder / "run", folder / "page"
 
 

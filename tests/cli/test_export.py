@@ -70,6 +70,8 @@ def test_a_table_comes_in_its_own_units(table, tmp_path, capsys):
     x = computed(tmp_path / "g.onnx", z=z.numpy())
     np.testing.assert_allclose(x, sampler.draw(50, 1), rtol=1e-5)
     assert x[:, 2].mean() > 1000
+    written = (tmp_path / "g.onnx").read_bytes()
+    assert b"table.npy" in written and str(table.parent).encode() not in written, "no path of the machine"
 
 
 def test_classes_are_an_input_of_their_own(tmp_path, capsys):

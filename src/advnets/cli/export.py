@@ -123,10 +123,11 @@ def _to_page(arguments: Arguments, out: Path) -> int:
 
     exported = load_part(Run(arguments.run), arguments.part or "generator", arguments.weights)
     with contextlib.suppress(_OtherNumbersError), making(out) as aside:
-        apart = files.difference(exported, files.run_onnx(files.onnx_bytes(exported), exported))
+        model = files.onnx_bytes(exported)
+        apart = files.difference(exported, files.run_onnx(model, exported))
         if not apart <= arguments.tolerance:
             raise _OtherNumbersError
-        page.write(exported, aside, page.fetched(arguments.runtime))
+        page.write(exported, model, aside, page.fetched(arguments.runtime))
     holds, rows = apart <= arguments.tolerance, len(exported.inputs["z"])
     if arguments.json:
         file, finite = str(out / "index.html") if holds else None, apart if math.isfinite(apart) else None

@@ -85,8 +85,8 @@ class Arguments:
     """Machines, on each of which this command is given; or start it by torchrun, which sets both."""
     strategy: Literal["ddp"] = "ddp"
     """How processes share a run: each has the nets, and gradients are averaged."""
-    tracker: Literal["tensorboard", "csv"] | None = None
-    """Tell every line of the log to a tracker too, whose files lie in RUN/tensorboard or RUN/csv."""
+    tracker: Literal["tensorboard"] | None = None
+    """Tell every line of the log to TensorBoard too, whose files lie in RUN/tensorboard."""
     offline: bool = False
     """Never fetch data."""
     json: bool = False

@@ -4,6 +4,7 @@ from typing import Any
 
 from advnets.disk import read_json
 from advnets.errors import plain
+from advnets.export.parts import data_name
 from advnets.parameters import parameter_counts
 from advnets.runs import Run
 from advnets.sampling import Sampler
@@ -56,7 +57,7 @@ def text(sampler: Sampler, known: dict[str, Any]) -> str:
         "",
         "## Data",
         "",
-        f"`{_last(config.data.name)}`, examples of {' × '.join(map(str, sampler.shape))}"
+        f"`{data_name(config)}`, examples of {' × '.join(map(str, sampler.shape))}"
         + (f", {data['train']:,} of them to train with." if isinstance(data.get("train"), int) else "."),
         *_classes(sampler),
         "",
@@ -91,10 +92,6 @@ def _of_class(sampler: Sampler) -> list[str]:
 def _trainer(known: dict[str, Any]) -> str:
     versions = known.get("versions")
     return str((versions.get("advnets") if isinstance(versions, dict) else None) or version("advnets"))
-
-
-def _last(name: str) -> str:
-    return name.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def _ended(known: dict[str, Any]) -> str:

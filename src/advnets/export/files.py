@@ -6,7 +6,6 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +55,7 @@ def onnx_bytes(exported: Exported) -> bytes:
     return content
 
 
-def run_onnx(content: bytes | Path, exported: Exported) -> Result:
+def run_onnx(content: bytes, exported: Exported) -> Result:
     """Let onnxruntime compute the function of all inputs."""
     try:
         import onnxruntime
@@ -64,8 +63,7 @@ def run_onnx(content: bytes | Path, exported: Exported) -> Result:
         raise _missing(error) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    source = content if isinstance(content, bytes) else str(content)
-    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     (made,) = session.run(None, {name: one.numpy() for name, one in exported.inputs.items()})
     return np.asarray(made, np.float32)
 

@@ -20,13 +20,13 @@ from advnets.config import Config, check, from_json, to_json
 from advnets.data.dataset import FloatArray, Scaling
 from advnets.errors import InputError
 from advnets.export import card
+from advnets.export.parts import data_name, load_game
 from advnets.nets.build import build_generator
 from advnets.nets.files import load_net, require_size, write_tensors
 from advnets.nets.mlp import StackedGenerator
 from advnets.parameters import parameter_counts
-from advnets.rivals.rival import Rival
 from advnets.runs import Run
-from advnets.sampling import Sampler, Weights, load_sampler
+from advnets.sampling import Sampler, Weights
 from advnets.seeds import stream
 from advnets.training.facts import version
 
@@ -45,13 +45,7 @@ class PretrainedGenerator(ModelHubMixin, library_name="advnets", tags=["gan", "g
     @classmethod
     def of_run(cls, run: Run, weights: Weights = "auto") -> "PretrainedGenerator":
         """Take the generator of a run; raises InputError for a rival, which samples by a chain."""
-        sampler = load_sampler(run, weights)
-        if isinstance(sampler.net, Rival):
-            raise InputError(
-                f"{run.path} is a run of {sampler.config.recipe}, which samples by a chain, allowed: runs of "
-                "adversarial nets; use advnets sample"
-            )
-        return cls(sampler, card.about(run))
+        return cls(load_game(run, weights), card.about(run))
 
     def sample(self, count: int, seed: int = 0, of_class: str | None = None) -> FloatArray:
         """Draw what `advnets sample --n --seed` draws: images (n, c, h, w) in [0, 1], or rows in the data's units.
@@ -72,7 +66,7 @@ class PretrainedGenerator(ModelHubMixin, library_name="advnets", tags=["gan", "g
         sampler = self.sampler
         stage = 2 if isinstance(sampler.net, StackedGenerator) else 1
         settings = to_json(sampler.config)
-        settings["data"]["name"] = Path(settings["data"]["name"]).name  # a path of the machine is nobody's business
+        settings["data"]["name"] = data_name(sampler.config)
         content = {
             "advnets": version("advnets"),
             "settings": settings,

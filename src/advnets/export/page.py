@@ -23,7 +23,6 @@ from torch import nn
 
 from advnets import disk
 from advnets.errors import InputError
-from advnets.export import files
 from advnets.export.parts import Exported
 
 RUNTIME = "1.30.0"
@@ -34,7 +33,7 @@ _DIRECTIONS, _CHECKED = 6, 8
 _SECONDS = 600
 
 
-def write(exported: Exported, folder: Path, runtime: dict[str, bytes]) -> None:
+def write(exported: Exported, model: bytes, folder: Path, runtime: dict[str, bytes]) -> None:
     """Write the page of a generator of images into a folder that is there; raises InputError for anything else."""
     if exported.part != "generator" or len(exported.shape) != len("chw") or exported.shape[0] not in (1, 3):
         raise InputError(
@@ -49,11 +48,10 @@ def write(exported: Exported, folder: Path, runtime: dict[str, bytes]) -> None:
     script, module, binary = (runtime[name] for name in _MEMBERS)
     disk.write(folder / "ort.wasm.min.js", script)
     disk.write(folder / "runtime.js", _script("RUNTIME", {"module": _text(module), "wasm": _text(binary)}))
-    disk.write(folder / "generator.js", _script("GENERATOR", _content(exported)))
+    disk.write(folder / "generator.js", _script("GENERATOR", _content(exported, model)))
 
 
-def _content(exported: Exported) -> dict[str, Any]:
-    model = files.onnx_bytes(exported)
+def _content(exported: Exported, model: bytes) -> dict[str, Any]:
     checked = {name: one[:_CHECKED] for name, one in exported.inputs.items()}
     made = exported.result(_CHECKED)
     facts = exported.facts()

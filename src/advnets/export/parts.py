@@ -1,6 +1,7 @@
 """The nets of a run as functions of a user's numbers: noise in, images in [0, 1] or rows in the data's units out."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -44,7 +45,7 @@ class Exported:
         return {
             "part": self.part,
             "recipe": self.config.recipe,
-            "data": self.config.data.name,
+            "data": data_name(self.config),
             "step": self.step,
             "weights": self.weights,
             "noise": prior,
@@ -60,13 +61,22 @@ class Exported:
         return made
 
 
-class Generating(nn.Module):
-    """x = G(z), or G(z, c), in the units of `advnets sample`."""
+def data_name(config: Config) -> str:
+    """Name the data of a run; of a path the last part alone, for where it lies is nobody else's business."""
+    return Path(config.data.name).name
+
+
+class InUnits(nn.Module):
+    """A net with the way from its units to the user's."""
 
     def __init__(self, net: nn.Module, scaling: Scaling) -> None:
         super().__init__()
         self.net = net
         self.undo = Undone(scaling)
+
+
+class Generating(InUnits):
+    """x = G(z), or G(z, c), in the units of `advnets sample`."""
 
     def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """Return samples (n, *shape) of noise (n, latent), with conditions (n, c) as the nets see them."""
@@ -74,13 +84,8 @@ class Generating(nn.Module):
         return x
 
 
-class Completing(nn.Module):
+class Completing(InUnits):
     """x with what is not known filled in by one generator of all conditionals."""
-
-    def __init__(self, net: nn.Module, scaling: Scaling) -> None:
-        super().__init__()
-        self.net = net
-        self.undo = Undone(scaling)
 
     def forward(self, z: Tensor, x: Tensor, known: Tensor) -> Tensor:
         """Return completions of examples x (n, *shape), of which `known` is 1 where a number is told, else 0."""
@@ -90,13 +95,8 @@ class Completing(nn.Module):
         return torch.where(told, x, made)
 
 
-class Encoding(nn.Module):
+class Encoding(InUnits):
     """Codes of examples."""
-
-    def __init__(self, net: nn.Module, scaling: Scaling) -> None:
-        super().__init__()
-        self.net = net
-        self.undo = Undone(scaling)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return codes (n, code) of examples (n, *shape) in the units of `advnets sample`."""
@@ -132,12 +132,7 @@ def load_part(
 
     Raises InputError for a run that lacks it: a rival, one without an encoder, one that does not fill in.
     """
-    sampler = load_sampler(run, weights)
-    if isinstance(sampler.net, Rival):
-        raise InputError(
-            f"{run.path} is a run of {sampler.config.recipe}, which samples by a chain, allowed: runs of adversarial "
-            "nets; use advnets sample"
-        )
+    sampler = load_game(run, weights)
     masked = sampler.conditions is not None and bool(sampler.conditions.masks)
     match part or ("completion" if masked else "generator"):
         case "encoder":
@@ -151,6 +146,17 @@ def load_part(
             return _completion(sampler, count, seed)
         case _:
             return _generator(sampler, count, seed)
+
+
+def load_game(run: Run, weights: Weights) -> Sampler:
+    """Load the generator of a run; raises InputError for a rival, which samples by a chain."""
+    sampler = load_sampler(run, weights)
+    if isinstance(sampler.net, Rival):
+        raise InputError(
+            f"{run.path} is a run of {sampler.config.recipe}, which samples by a chain, allowed: runs of adversarial "
+            "nets; use advnets sample"
+        )
+    return sampler
 
 
 def _generator(sampler: Sampler, count: int, seed: int) -> Exported:

@@ -1,10 +1,9 @@
-"""What a run logs, told to a tracker too: TensorBoard, a CSV file, or any other logger of lightning-fabric."""
+"""What a run logs, told to a tracker too: TensorBoard, or any other logger of lightning-fabric."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from lightning_fabric.loggers.csv_logs import CSVLogger
 from lightning_fabric.loggers.logger import Logger
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
@@ -13,7 +12,7 @@ from advnets.history import last_line
 from advnets.runs import Run
 from advnets.training.outcome import Progress
 
-Tracker = Literal["tensorboard", "csv"]
+Tracker = Literal["tensorboard"]
 
 
 def to_logger(run: Run, logger: Logger) -> Callable[[Progress], None]:
@@ -36,7 +35,7 @@ def to_logger(run: Run, logger: Logger) -> Callable[[Progress], None]:
 
 @contextlib.contextmanager
 def tracking(run: Run, tracker: Tracker | None) -> Iterator[Callable[[Progress], None]]:
-    """Yield what to report to for a tracker whose files lie in RUN/tensorboard or RUN/csv; it does nothing without one.
+    """Yield what to report to for a tracker whose files lie in RUN/tensorboard; it does nothing without one.
 
     Raises InputError where the extra it needs is not installed.
     """
@@ -44,12 +43,11 @@ def tracking(run: Run, tracker: Tracker | None) -> Iterator[Callable[[Progress],
         yield lambda progress: None
         return
     try:
-        made = TensorBoardLogger if tracker == "tensorboard" else CSVLogger
-        logger = made(run.path, name="", version=tracker)
+        logger = TensorBoardLogger(run.path, name="", version=tracker)
     except ModuleNotFoundError:
         raise InputError(
             "--tracker is tensorboard, which is not installed, allowed: with it; pip install 'advnets[track]', or "
-            "--tracker csv"
+            "leave --tracker out"
         ) from None
     yield to_logger(run, logger)
     logger.finalize("success")
