@@ -64,6 +64,17 @@ def lines(
     return noise.beside(points, conditions.draw(count, seed).repeat_interleave(steps, 0) if conditions else None)
 
 
+def principal_directions(net: nn.Module, latent: int, count: int = 6) -> Float[Tensor, "count latent"]:
+    """Return unit directions (count, latent) of z in which G's first layer changes most, the most first.
+
+    Right singular vectors of its weights (Shen and Zhou 2021, closed-form factorization).
+    """
+    first = next(weight for weight in net.parameters() if weight.dim() == 2 and weight.shape[1] >= latent)
+    with torch.no_grad():
+        found: Tensor = torch.linalg.svd(first[:, :latent].double(), full_matrices=False).Vh
+    return found[:count].float()
+
+
 @torch.no_grad()
 def run_chains(model: Rival, config: Config, shape: tuple[int, ...], count: int, seed: int) -> FloatArray:
     """Draw samples (n, *shape) of a rival in the data's scaled units from chains that begin at noise."""

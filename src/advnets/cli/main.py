@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "reproduce": "the paper's theory, figures and tables, computed anew",
         "runs": "list, show and compare runs",
         "export": "write a run's generator for other programs: ONNX, torch.export",
+        "lab": "the web page: watch runs, walk through z, draw, play figure 1",
         "cite": "print BibTeX for what a run used",
     }
 )

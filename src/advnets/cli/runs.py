@@ -59,7 +59,7 @@ def _show(target: Run, *, as_json: bool) -> int:
 
 
 def _compare(targets: list[Run], *, as_json: bool) -> int:
-    from advnets.cli.comparison import rank
+    from advnets.comparison import rank
 
     ranking = rank(targets)
     if as_json:

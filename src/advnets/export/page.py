@@ -18,18 +18,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from advnets import disk
 from advnets.errors import InputError
 from advnets.export.parts import Exported
+from advnets.sampling import principal_directions
 
 RUNTIME = "1.30.0"
 _SHA256 = "d2228df7e4616bc3348bf504ee888f3bec43789a273f0a63f3e68d203ce3bf71"
 _MEMBERS = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 _MOST = 64 << 20  # bytes of a member
-_DIRECTIONS, _CHECKED = 6, 8
+_CHECKED = 8
 _SECONDS = 600
 
 
@@ -58,7 +56,7 @@ def _content(exported: Exported, model: bytes) -> dict[str, Any]:
     return {
         "model": _text(model),
         "facts": facts,
-        "directions": directions(exported.net, exported.inputs["z"].shape[1]).tolist(),
+        "directions": principal_directions(exported.net, exported.inputs["z"].shape[1]).tolist(),
         "title": f"{facts['recipe']}: a generator of images",
         "about": f"Step {exported.step:,} of {facts['recipe']}, {exported.weights} weights, data: {facts['data']}.",
         "check": {
@@ -67,17 +65,6 @@ def _content(exported: Exported, model: bytes) -> dict[str, Any]:
             "x": made.flatten(1).tolist(),
         },
     }
-
-
-def directions(net: nn.Module, latent: int) -> torch.Tensor:
-    """Return unit directions (k, latent) of z in which G's first layer changes most, the most first.
-
-    Right singular vectors of its weights (Shen and Zhou 2021, closed-form factorization).
-    """
-    first = next(weight for weight in net.parameters() if weight.dim() == 2 and weight.shape[1] >= latent)
-    with torch.no_grad():
-        found: torch.Tensor = torch.linalg.svd(first[:, :latent].double(), full_matrices=False).Vh
-    return found[:_DIRECTIONS].float()
 
 
 def fetched(archive: Path | None) -> dict[str, bytes]:
