@@ -22,6 +22,8 @@ class Page:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.socket = socket
         self.numbers = itertools.count(1)
+        self.events = []
+        """What the browser told of its own accord."""
 
     async def call(self, method: str, **parameters):
         number = next(self.numbers)
@@ -31,6 +33,7 @@ class Page:
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return answer["result"]
+            self.events.append(answer)
 
     async def evaluate(self, expression: str):
         found = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
@@ -46,12 +49,18 @@ class Page:
 
     async def click(self, selector: str) -> None:
         """Click in the middle of an element, as a mouse does."""
+        await self.drag(selector, (0.5, 0.5))
+
+    async def drag(self, selector: str, *places: tuple[float, float]) -> None:
+        """Press at the first place of an element, shares of its width and height, move over the rest, and let go."""
         where = f"document.querySelector({selector!r})"
-        await self.evaluate(f"{where}.scrollIntoView({{block: 'center'}})")
-        middle = "const r = one.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2];"
-        x, y = await self.evaluate(f"((one) => {{ {middle} }})({where})")
-        for kind in ("mousePressed", "mouseReleased"):
-            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+        await self.evaluate(f"{where}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        box = "const r = one.getBoundingClientRect(); return [r.x, r.y, r.width, r.height];"
+        left, top, width, height = await self.evaluate(f"((one) => {{ {box} }})({where})")
+        points = [(left + u * width, top + v * height) for u, v in places]
+        kinds = ["mousePressed", *["mouseMoved"] * (len(points) - 1), "mouseReleased"]
+        for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True):
+            await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     async def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
@@ -60,7 +69,7 @@ class Page:
                 type=kind,
                 key=key,
                 code=key,
-                windowsVirtualKeyCode={"ArrowRight": 39, "Tab": 9, "Enter": 13}[key],
+                windowsVirtualKeyCode={"ArrowDown": 40, "ArrowRight": 39, "Tab": 9, "Enter": 13}[key],
             )
 
     async def resize(self, width: int, height: int, *, phone: bool = False) -> None:

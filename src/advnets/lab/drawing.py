@@ -47,6 +47,7 @@ class Drawing:
 
     def _wire(self) -> None:
         example = [self.run, self.origin, self.number]
+        every: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "multiple"}
         shown = self.outputs = [self.can, self.number, self.example, self.mask, self.ink, self.paint, self.result]
         self.run.change(self.enter, self.run, shown, show_progress="hidden")
         for event in (self.origin.input, self.number.input):
@@ -57,8 +58,8 @@ class Drawing:
                 show_progress="hidden",
                 trigger_mode="always_last",
             )
-        self.example.drawn(self.drawn, self.run, [self.ink, self.origin], show_progress="hidden")
-        self.mask.drawn(self.painted, self.run, [self.paint, self.hide], show_progress="hidden")
+        self.example.drawn(self.drawn, self.run, [self.ink, self.origin], **every)
+        self.mask.drawn(self.painted, self.run, [self.paint, self.hide], **every)
         self.fill.click(self.filled, [*example, self.ink, self.hide, self.paint, self.seed], self.result)
         self.encode.click(self.encoded, [*example, self.ink], self.result)
 

@@ -83,7 +83,7 @@ class Exploring:
         """Lay the tab out and wire it."""
         self.place = gr.State(None)
         with gr.Row():
-            self.of_class = gr.Dropdown([ANY], value=ANY, label="Class", scale=1)
+            self.of_class = gr.Dropdown([ANY], value=ANY, label="Class", scale=1, elem_id="class")
             self.seed = gr.Number(0, precision=0, minimum=0, maximum=2**31, label="Seed", scale=1)
             self.fresh = gr.Button("New samples", variant="primary", scale=1, elem_id="fresh")
         self.letter = gr.Radio(["A", "B", "C"], value="A", label="A click on a sample chooses it as", elem_id="letter")
@@ -91,14 +91,14 @@ class Exploring:
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 self.shown = gr.HTML(elem_id="shown", elem_classes="big")
-                self.near = gr.HTML(elem_id="near")
             with gr.Column(scale=3, min_width=300), gr.Tabs():
                 self._controls()
+        self.near = gr.HTML(elem_id="near")
         self._wire()
 
     def _controls(self) -> None:
-        with gr.Tab("Directions from A"):
-            gr.HTML(widgets.words("Directions of z in which G's first layer changes most, the most first."))
+        with gr.Tab("Directions"):
+            gr.HTML(widgets.words("From A, in the directions of z in which G's first layer changes most."))
             self.sliders = [
                 gr.Slider(
                     -REACH, REACH, 0, step=0.1, label=f"Direction {number + 1}", elem_id=f"direction-{number + 1}"
@@ -106,10 +106,11 @@ class Exploring:
                 for number in range(DIRECTIONS)
             ]
             self.back = gr.Button("Back to A")
-        with gr.Tab("Line from A to B"):
+        with gr.Tab("Line"):
+            gr.HTML(widgets.words("From A to B, straight through z."))
             self.line = gr.HTML(elem_id="line")
             self.share = gr.Slider(0, 1, 0, step=0.01, label="Share of the way", elem_id="share")
-        with gr.Tab("Plane of A, B and C"):
+        with gr.Tab("Plane"):
             self.plane = widgets.pad("Plane through A, B and C: drag over it, or move the two sliders below", "plane")
             self.u = gr.Slider(_LOW, _HIGH, 0, step=0.01, label="From A towards B", elem_id="towards-b")
             self.v = gr.Slider(_LOW, _HIGH, 0, step=0.01, label="From A towards C", elem_id="towards-c")
@@ -134,9 +135,14 @@ class Exploring:
         self._on(self.plane.drag, self.dragged, here, [self.u, self.v, *point])
 
     def _on(self, event: Any, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
-        """Show first what the generator makes, then what is nearest to it, of many events in a row the last."""
+        """Show first what the generator makes, then what is nearest to it, of many events in a row the last.
+
+        Those that carry data of their own are all handled, for Gradio would hand the last one an earlier one's data.
+        """
         quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last"}
-        event(handler, inputs, outputs, **quiet).then(self.neighbours, [self.run, self.place], self.near, **quiet)
+        carries = handler in (self.pick, self.dragged)
+        first = event(handler, inputs, outputs, **{**quiet, **({"trigger_mode": "multiple"} if carries else {})})
+        first.then(self.neighbours, [self.run, self.place], self.near, **quiet)
 
     def neighbours(self, run: str | None, place: Place | None) -> str:
         """Show the training examples nearest to what is shown."""

@@ -32,9 +32,9 @@ def build(shelf: Shelf) -> Any:
         with gr.Tabs(elem_id="tabs"):
             for title, tab in (
                 ("Watch", watching),
-                ("Explore z", exploring),
-                ("Fill in and encode", drawing),
-                ("The game", playing),
+                ("Explore", exploring),
+                ("Draw", drawing),
+                ("Game", playing),
                 ("Compare", comparing),
             ):
                 with gr.Tab(title) as opened:

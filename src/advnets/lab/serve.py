@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
-from starlette.middleware.base import RequestResponseEndpoint
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from advnets.errors import InputError
 from advnets.lab.shelf import Shelf
@@ -38,6 +39,26 @@ def listen(port: int | None) -> socket.socket:
     raise InputError(f"{which} is in use or closed to you, allowed: a free one above 1023; set --port")
 
 
+class Guarded:
+    """Tell the browser with every answer that this page loads nothing from elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Add the headers to the start of an answer."""
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Content-Security-Policy"] = _POLICY
+                headers["Referrer-Policy"] = "no-referrer"
+                headers["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        await self.app(scope, receive, guarded)
+
+
 def application(shelf: Shelf) -> FastAPI:
     """Return the page as an application that answers to its own name only."""
     import gradio as gr
@@ -45,15 +66,7 @@ def application(shelf: Shelf) -> FastAPI:
     from advnets.lab import page
 
     application = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-
-    @application.middleware("http")
-    async def guard(request: Request, proceed: RequestResponseEndpoint) -> Response:
-        response = await proceed(request)
-        response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
+    application.add_middleware(Guarded)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     mounted: FastAPI = gr.mount_gradio_app(
         application,

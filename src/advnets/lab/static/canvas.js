@@ -9,7 +9,7 @@ const stroke = (event) => {
   const pen = canvas().getContext("2d"), to = at(event);
   pen.strokeStyle = props.value.ink;
   pen.lineCap = pen.lineJoin = "round";
-  pen.lineWidth = Math.max(canvas().width, canvas().height) / 11;
+  pen.lineWidth = Math.max(canvas().width / 11, canvas().height / 11, 14);
   pen.beginPath();
   pen.moveTo(...(from || to));
   pen.lineTo(...to);

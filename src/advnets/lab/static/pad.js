@@ -5,9 +5,9 @@ const place = () => {
   dot.style.top = `${100 * (v - low) / (high - low)}%`;
 };
 let waiting = null, last = 0;
-const tell = (u, v) => { // the newest place, at most every 60 ms
+const tell = (u, v) => { // the newest place, at most every 100 ms
   clearTimeout(waiting);
-  waiting = setTimeout(() => { last = Date.now(); trigger("drag", { u, v }); }, Math.max(0, 60 - (Date.now() - last)));
+  waiting = setTimeout(() => { last = Date.now(); trigger("drag", { u, v }); }, Math.max(0, 100 - (Date.now() - last)));
 };
 const move = (event) => {
   const box = element.querySelector(".pad").getBoundingClientRect(), { low, high } = props.value;
