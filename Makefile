@@ -13,13 +13,16 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train test test-browser check format clean
+.PHONY: help train lab test test-browser check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 train: $(VENV)/.installed ## train the default recipe; ARGS="mnist --steps 1000" for another
 	$(BIN)/advnets train --evaluate $(ARGS)
+
+lab: $(VENV)/.installed-lab ## open the lab over runs/ in the browser: http://127.0.0.1:7860; ARGS="--open" starts the browser
+	$(BIN)/advnets lab $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests; PYTEST_ARGS="-x tests/test_objectives.py" for some of them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -45,6 +48,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(TORCH)
 	$(BIN)/pip install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-lab: $(VENV)/.installed
+	$(BIN)/pip install -c constraints.txt -e ".[lab]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
