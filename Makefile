@@ -13,7 +13,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help train lab test test-browser check format clean
+.PHONY: help train lab test test-browser test-docs docs check format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,13 @@ test: $(VENV)/.installed-dev ## run the tests; PYTEST_ARGS="-x tests/test_object
 test-browser: $(VENV)/.installed-dev ## run the tests that need Chromium (and npm): what a person sees and clicks
 	$(BIN)/python -m pytest -m browser tests/browser
 
+docs: $(VENV)/.installed-docs ## build the documentation as a site into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "open site/index.html, or to search too: $(BIN)/python -m http.server --directory site --bind 127.0.0.1"
+
+test-docs: $(VENV)/.installed-dev ## build the site and run every block of its pages, at a tiny size
+	$(BIN)/python -m pytest -m docs tests/pages
+
 check: $(VENV)/.installed-dev ## lint, formatting, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,7 +48,7 @@ format: $(VENV)/.installed-dev ## rewrite the source in the project's format
 	$(BIN)/ruff format .
 
 clean: ## remove the environment, builds and caches; runs/ stays
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -52,6 +59,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-lab: $(VENV)/.installed
 	$(BIN)/pip install -c constraints.txt -e ".[lab]"
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install -c constraints.txt -e ".[docs]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -143,9 +143,3 @@ def script(file: Path, words: list[str], told: Path) -> None:
         os.dup2(os.open(told, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     sys.argv = [str(file), *words]
     runpy.run_path(str(file), run_name="__main__")
-
-
-def python(code: str, folder: Path) -> None:
-    """Run code in a folder."""
-    os.chdir(folder)
-    exec(code, {"__name__": "__main__"})
