@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import installs_table
 import speed_tables
 
 from advnets.reproduce import rivals as rival_rows
@@ -316,6 +317,7 @@ TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "helvetica": helvetica,
     "inference": inference,
     "semi-supervised": semi,
+    "installs": lambda: installs_table.installs(read("installs.json")),
     "laws": laws,
     "nats": nats,
     "quality": quality,
