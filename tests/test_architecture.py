@@ -111,6 +111,7 @@ WRITERS = {
     "nets/files.py": "into memory",
     "export/files.py": "into memory",
     "pictures.py": "into memory",
+    "lab/widgets.py": "into memory",
 }
 """Modules that write by themselves, and what; runs are written through disk.py, whose failures are tested."""
 

@@ -9,15 +9,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from advnets.lab.game import LINE, SIDE, SMOOTHING, Live, View
+from advnets.lab.game import LINE, SIDE, SMOOTHING, Floats, Live, View
 
 READING = (
     "On the line as in figure 1: p_data dotted, p_g green, D blue and dashed, D* grey; below, arrows from z to G(z).",
     f"In the plane: data in black, samples in green, over D (left) and D* (right), blue where data are "
-    f"likelier. There both densities are smoothed by a Gaussian of {SMOOTHING}.",
+    f"likelier. There both densities are smoothed by a Gaussian of {SMOOTHING}. D* is white where neither is.",
     "C(G) = −log 4 + 2·JSD is what V(D, G) would be with D*; training ends where JSD is 0 and both are −log 4.",
 )
 _POINTS = 700
+_LEAST = 1e-3  # of the largest density: where D* is drawn
 
 
 def told(view: View) -> str:
@@ -44,10 +45,16 @@ def draw(live: Live, view: View) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
+def _seen(view: View) -> Floats:
+    """D* where either law is to be found; NaN elsewhere, where it is a ratio of two numbers next to nothing."""
+    both = view.p_data + view.p_g
+    return np.where(both > _LEAST * both.max(), view.best, np.nan)
+
+
 def _line(main: Axes, arrows: Axes, view: View) -> None:
     main.plot(LINE, view.p_data, ":k", label="p_data")
     main.plot(LINE, view.p_g, "C2", label="p_g")
-    main.plot(LINE, view.best, "0.7", label="D*")
+    main.plot(LINE, _seen(view), "0.7", label="D*")
     main.plot(LINE, view.d, "--C0", label="D")
     main.axhline(0.5, color="0.9", linewidth=0.8, zorder=0)
     main.set(ylim=(0, 1.25), xlim=(LINE[0], LINE[-1]))
@@ -60,7 +67,7 @@ def _line(main: Axes, arrows: Axes, view: View) -> None:
 
 def _plane(axes: Sequence[Axes], live: Live, view: View) -> None:
     data, samples = live.x[:_POINTS].numpy(), view.samples[:_POINTS]
-    for one, values, title in zip(axes, (view.d, view.best), ("D", "D*"), strict=True):
+    for one, values, title in zip(axes, (view.d, _seen(view)), ("D", "D*"), strict=True):
         one.imshow(
             values.T,
             origin="lower",
