@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 # More than four processes cost more in importing torch than they win.
-PYTEST_ARGS ?= -n auto --maxprocesses 4
+PYTEST_ARGS ?= -n logical --maxprocesses 4
 
 BIN := $(VENV)/bin
 # torch is installed first and alone, by its exact version. The range in pyproject.toml would let pip take the newest

@@ -122,6 +122,7 @@ def test_a_slider_walks_through_z_to_what_python_draws(lab):
     async def play(page):
         await open_tab(page, "Explore")
         await page.until("document.querySelectorAll('#samples button').length === 24")
+        await page.until("document.querySelectorAll('#near figure').length === 3")
         before = await source(page, "#shown img")
         await press_slider(page, "direction-1", 12)
         await page.until("document.querySelector('#direction-1 input[type=number]').value === '1.2'")

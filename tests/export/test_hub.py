@@ -47,6 +47,12 @@ def test_what_is_loaded_draws_what_the_run_draws(digits, kept):
         assert (kept.parent / "twice" / name).read_bytes() == (kept / name).read_bytes()
 
 
+def test_a_folder_is_saved_into_again(digits, kept):
+    (kept / "model.safetensors").write_bytes(b"of another run")
+    PretrainedGenerator.of_run(digits).save_pretrained(kept)
+    assert np.array_equal(PretrainedGenerator.from_pretrained(kept).sample(9, 5), load_sampler(digits).draw(9, 5))
+
+
 def test_classes_and_tables_go_along(tmp_path):
     run = trained(tmp_path / "labels", "digits-conditional")
     PretrainedGenerator.of_run(run).save_pretrained(tmp_path / "a")

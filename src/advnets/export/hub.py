@@ -78,10 +78,12 @@ class PretrainedGenerator(ModelHubMixin, library_name="advnets", tags=["gan", "g
             "stage": stage,
             "about": self.about,
         }
-        write_tensors(sampler.net.state_dict(), save_directory / WEIGHTS)
+        with disk.whole(save_directory / WEIGHTS) as aside:
+            write_tensors(sampler.net.state_dict(), aside)
         if sampler.conditions:
-            sampler.conditions.write(save_directory / conditions.FILE)
-        disk.write(save_directory / CONFIG, (json.dumps(content, indent=2) + "\n").encode())
+            with disk.whole(save_directory / conditions.FILE) as aside:
+                sampler.conditions.write(aside)
+        disk.replace(save_directory / CONFIG, (json.dumps(content, indent=2) + "\n").encode())
 
     @classmethod
     def from_pretrained(

@@ -121,20 +121,20 @@ class Exploring:
         picked = [self.place, self.samples, self.line, self.plane, self.shown, *middles]
         drawn, point = [self.run, self.of_class, self.seed], [self.place, self.shown]
         self.inputs, self.outputs = [self.run, self.seed], [self.of_class, *picked]
-        self._on(self.run.change, self.enter, self.inputs, self.outputs)
+        self.on(self.run.change, self.enter, self.inputs, self.outputs)
         for event in (self.of_class.input, self.seed.submit, self.seed.blur):
-            self._on(event, self.draw, drawn, picked)
-        self._on(self.fresh.click, self.draw_next, drawn, [self.seed, *picked])
-        self._on(self.samples.choose, self.pick, [*here, self.letter], picked)
-        self._on(self.back.click, self.again, here, picked)
+            self.on(event, self.draw, drawn, picked)
+        self.on(self.fresh.click, self.draw_next, drawn, [self.seed, *picked])
+        self.on(self.samples.choose, self.pick, [*here, self.letter], picked)
+        self.on(self.back.click, self.again, here, picked)
         for slider in self.sliders:
-            self._on(slider.input, self.walk, [*here, *self.sliders], point)
-        self._on(self.share.input, self.between, [*here, self.share], point)
+            self.on(slider.input, self.walk, [*here, *self.sliders], point)
+        self.on(self.share.input, self.between, [*here, self.share], point)
         for slider in (self.u, self.v):
-            self._on(slider.input, self.over, [*here, self.u, self.v], [self.plane, *point])
-        self._on(self.plane.drag, self.dragged, here, [self.u, self.v, *point])
+            self.on(slider.input, self.over, [*here, self.u, self.v], [self.plane, *point])
+        self.on(self.plane.drag, self.dragged, here, [self.u, self.v, *point])
 
-    def _on(self, event: Any, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
+    def on(self, event: Any, handler: Callable[..., Any], inputs: list[Any], outputs: list[Any]) -> None:
         """Show first what the generator makes, then what is nearest to it, of many events in a row the last.
 
         Those that carry data of their own are all handled, for Gradio would hand the last one an earlier one's data.

@@ -40,8 +40,9 @@ def build(shelf: Shelf) -> Any:
                 with gr.Tab(title) as opened:
                     tab.build()
                 if tab is exploring:
-                    inputs = [*exploring.inputs, exploring.place]
-                    opened.select(exploring.begin, inputs, exploring.outputs, show_progress="hidden")
+                    exploring.on(
+                        opened.select, exploring.begin, [*exploring.inputs, exploring.place], exploring.outputs
+                    )
         known = gr.State(names)
 
         def renew(chosen: str | None, before: list[str]) -> list[Any]:
@@ -53,7 +54,7 @@ def build(shelf: Shelf) -> Any:
 
         gr.Timer(SECONDS).tick(renew, [run, known], [run, comparing.runs, known], show_progress="hidden")
         blocks.load(watching.anew, watching.inputs, watching.outputs, show_progress="hidden")
-        blocks.load(exploring.enter, exploring.inputs, exploring.outputs, show_progress="hidden")
+        exploring.on(blocks.load, exploring.enter, exploring.inputs, exploring.outputs)
         blocks.load(drawing.enter, drawing.run, drawing.outputs, show_progress="hidden")
         blocks.load(playing.begin, [playing.law, playing.seed], playing.outputs, show_progress="hidden")
     return blocks
