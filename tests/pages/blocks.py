@@ -64,10 +64,14 @@ def read(words: list[str]) -> None:
         case ["make", *targets]:
             made = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
             assert not {word for word in targets if "=" not in word} - {*made}, f"make cannot make {targets}"
+        case ["pip", "install", "-c", file, what]:
+            assert (ROOT / file).is_file(), f"there is no {file}"
+            read(["pip", "install", what])
         case ["pip", "install", what]:
-            extra = re.search(r"\[(\w+)\]", what)
+            extras = re.search(r"\[([\w,]+)\]", what)
             project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-            assert not extra or re.search(rf"^{extra[1]} = \[", project, re.M), f"there is no extra {what}"
+            for extra in extras[1].split(",") if extras else ():
+                assert re.search(rf"^{extra} = \[", project, re.M), f"there is no extra {extra}"
         case _:
             raise AssertionError(f"{' '.join(words)} is no command that pages may have")
 
