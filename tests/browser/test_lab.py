@@ -130,7 +130,7 @@ def test_a_slider_walks_through_z_to_what_python_draws(lab):
         await asyncio.sleep(1)
         walk = Walk(load_sampler(Run(lab.plain)))
         at = latent.along(walk.latents(24, 0)[0], walk.directions(6), [1.2, 0.0, 0.0, 0.0, 0.0, 0.0])
-        assert await source(page, "#shown img") == widgets.source(walk.samples(walk.support(at)[None])[0])
+        assert await source(page, "#shown img") == widgets.source(walk.samples(walk.support(at)[None], None)[0])
         await page.until("document.querySelectorAll('#near figure').length === 3")
         assert "held out from training" in await page.evaluate("document.querySelector('#near').textContent")
 
@@ -161,7 +161,7 @@ def test_samples_are_chosen_and_joined_by_a_line_and_a_plane(lab):
         z = walk.latents(24, 0)
         at = latent.plane(z[5], z[1], z[2], [(0.5, 1.0)])
         await page.until(
-            f"document.querySelector('#shown img').src === {widgets.source(walk.samples(walk.support(at))[0])!r}"
+            f"document.querySelector('#shown img').src === {widgets.source(walk.samples(walk.support(at), None)[0])!r}"
         )
 
     visit(lab, play)
@@ -174,13 +174,14 @@ def test_a_class_is_chosen_and_other_samples_drawn(lab):
         await page.until("document.querySelectorAll('#samples button').length === 24")
         await page.until("!!document.querySelector('#class input')")
         first = await source(page, "#samples img")
+        await page.until(f"document.querySelector('#shown img').src === {first!r}")
         await choose(page, "7", "#class")
         walk = Walk(load_sampler(Run(lab.classes)), "7")
-        expected = widgets.source(walk.samples(walk.latents(24, 0))[0])
+        expected = widgets.source(walk.samples(walk.latents(24, 0), walk.conditions(24, 0))[0])
         await page.until(f"document.querySelector('#samples img').src === {expected!r}")
         assert expected != first
         await page.click("#fresh")
-        expected = widgets.source(walk.samples(walk.latents(24, 1))[0])
+        expected = widgets.source(walk.samples(walk.latents(24, 1), walk.conditions(24, 1))[0])
         await page.until(f"document.querySelector('#samples img').src === {expected!r}")
 
     visit(lab, play)

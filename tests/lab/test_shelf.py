@@ -10,11 +10,14 @@ import torch
 
 from advnets.cli.main import main
 from advnets.errors import InputError
-from advnets.lab import curves, latent, watching, widgets
+from advnets.lab import curves, exploring, latent, watching, widgets
 from advnets.lab.comparing import beside, ranking
+from advnets.lab.drawing import OWN, TEST, Drawing
+from advnets.lab.exploring import ANY, Exploring
 from advnets.lab.latent import Walk
 from advnets.lab.near import Near, rows
 from advnets.lab.shelf import Shelf
+from advnets.lab.watching import Watching
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 
@@ -57,11 +60,13 @@ def test_what_was_loaded_is_kept_until_a_newer_checkpoint(shelf, folder):
 def test_a_walk_draws_what_sample_draws(shelf, folder):
     name = str(folder / "plain")
     sampler, walk = load_sampler(Run(Path(name))), Walk(shelf.sampler(name))
-    np.testing.assert_array_equal(walk.samples(walk.latents(5, 3)), sampler.draw(5, 3))
+    np.testing.assert_array_equal(walk.samples(walk.latents(5, 3), None), sampler.draw(5, 3))
     given = Walk(shelf.sampler(str(folder / "classes")), "7")
     assert given.sampler.conditions is not None
     c = given.sampler.conditions.of_class("7").repeat(5, 1)
-    np.testing.assert_array_equal(given.samples(given.latents(5, 3)), given.sampler.draw_given(c, 3))
+    np.testing.assert_array_equal(
+        given.samples(given.latents(5, 3), given.conditions(5, 3)), given.sampler.draw_given(c, 3)
+    )
 
 
 def test_ways_through_z_pass_their_ends():
@@ -127,11 +132,58 @@ def test_curves_hold_every_step_or_means_of_equal_parts():
 def test_the_state_says_step_and_verdict(shelf, folder):
     run = shelf.run(str(folder / "plain"))
     assert curves.state(run).endswith("digits, seed 0, finished, step 40 of 40")
-    name, why, bad = curves.verdict(run, run.config(), curves.lines_of(run))
+    name, why, bad = curves.verdict(run)
     assert name and why and not bad
     run.write_status(40, "diverged", "diverged")
-    assert curves.verdict(run, run.config(), curves.lines_of(run))[::2] == ("diverged", True)
+    assert curves.verdict(run)[::2] == ("diverged", True)
     run.write_status(40, "finished", None)
+
+
+def test_a_run_of_few_labels_is_watched_too(tmp_path):
+    words = ["--steps", "20", "--train.log_every", "10", "--semi.labels", "50", "--json"]
+    assert main(["train", "digits-semi-supervised", *words, "--out", str(tmp_path / "few")]) == 0
+    run = Shelf([], tmp_path).run(str(tmp_path / "few"))
+    assert curves.table(curves.lines_of(run), curves.GROUPS["Losses"])["step"].tolist() == [10, 20, 10, 20]
+    assert curves.verdict(run)[0] == "no verdict"
+
+
+def test_an_earlier_picture_stays_while_a_run_goes_on(shelf, folder):
+    tab, name = Watching(shelf, None), str(folder / "plain")
+    tab.outputs = [None] * 13
+    seen, _, newest, slider, *_ = tab.look(name, "d_gradient", ("", 0), 2)
+    assert "newest" in newest and slider["value"] == seen[1] >= 1
+    before = ("another state of the run", 5)
+    assert "newest" in tab.look(name, "d_gradient", before, 5)[2], "the newest one was looked at"
+    kept, slider = tab.look(name, "d_gradient", before, 3)[2:4]
+    assert "value" not in slider and not isinstance(kept, str)
+
+
+def test_what_is_picked_is_what_is_shown_whatever_its_class(shelf, folder):
+    tab, name = Exploring(shelf, None), str(folder / "classes")
+    place = tab.draw(name, ANY, 0)[0]
+    for letter, index in (("A", 7), ("B", 3), ("C", 0)):
+        place = tab.pick(name, ANY, place, letter, SimpleNamespace(index=index))[0]
+        assert widgets.source(place.x) == place.tiles[index]["src"]
+    assert place.picked == (7, 3, 0)
+    back = tab.again(name, ANY, place)[0]
+    assert widgets.source(back.x) == place.tiles[7]["src"]
+    assert tab.pick(name, ANY, None, "A", SimpleNamespace(index=7)) == [exploring.gr.skip()] * 14
+
+
+def test_a_drawing_goes_on_top_of_the_example_that_is_shown(shelf, folder):
+    tab, name = Drawing(shelf, None), str(folder / "plain")
+    x = shelf.data(name).test.x[2]
+    ink = np.zeros((8, 8), np.float32)
+    ink[0] = 1
+    drawn = tab._example(name, TEST, 2, ink)
+    np.testing.assert_array_equal(drawn[:, 1:], x[:, 1:])
+    assert (drawn[:, 0] == 1).all()
+    alone = tab._example(name, OWN, 2, ink)
+    assert alone.sum() == 8
+    for nothing in (None, 0 * ink):
+        with pytest.raises(InputError, match="nothing is drawn yet, allowed"):
+            tab._example(name, OWN, 2, nothing)
+    assert tab.turn(name, TEST, 3)[2:] == [None, None], "neither ink nor paint is left of the example before"
 
 
 def test_pictures_are_of_the_run_or_refused(shelf, folder, tmp_path):

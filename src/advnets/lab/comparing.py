@@ -54,7 +54,7 @@ def beside(runs: list[Run]) -> str:
         ("run", [html.escape(str(run.path)) for run in runs]),
         ("samples", [watching.picture(run, None) for run in runs]),
         ("state", [html.escape(_state(run)) for run in runs]),
-        ("verdict", [html.escape(curves.verdict(run, run.config(), curves.lines_of(run))[0]) for run in runs]),
+        ("verdict", [html.escape(curves.verdict(run)[0]) for run in runs]),
     ]
     settings = [flatten(run.config()) for run in runs]
     names = dict.fromkeys(name for one in settings for name in one)

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from advnets import doctor, history, verdicts
-from advnets.config import Config
 from advnets.errors import InputError
 from advnets.runs import Run
 
@@ -17,15 +16,15 @@ GROUPS: dict[str, dict[str, str]] = {
     "What D says": {"d_real": "D(x), data", "d_fake": "D(G(z)), samples"},
     "Losses": {"discriminator_loss": "D", "generator_loss": "G", "loss": "model"},
 }
+COLOURS = ("#2563eb", "#f97316", "#16a34a", "#9333ea", "#dc2626", "#0891b2")
 CHANCE = "−log 4: D is ½ everywhere"
 
 
 def lines_of(run: Run) -> list[dict[str, Any]]:
     """Read the lines of a run's log; raises InputError for a damaged one."""
     config = run.config()
-    if config.rival:
-        return history.read_log(run, "loss")
-    return history.read_log(run, "error" if config.semi else "value")
+    measure = "loss" if config.rival else "discriminator_loss" if config.semi else "value"
+    return history.read_log(run, measure)
 
 
 def signals(lines: Sequence[history.Line]) -> list[str]:
@@ -46,9 +45,6 @@ def table(lines: Sequence[history.Line], names: dict[str, str], *, chance: bool 
     if chance and rows:
         rows += [(step, CHANCE, history.CHANCE) for step in (rows[0][0], rows[-1][0])]
     return pd.DataFrame(rows, columns=["step", "curve", "value"])
-
-
-COLOURS = ("#2563eb", "#f97316", "#16a34a", "#9333ea", "#dc2626", "#0891b2")
 
 
 def colours(frame: pd.DataFrame) -> dict[str, str]:
@@ -75,15 +71,16 @@ def state(run: Run) -> str:
     return f"{run.path}: {seed}, {status.get('state', 'not begun')}, step {made:,} of {steps:,}"
 
 
-def verdict(run: Run, config: Config, lines: Sequence[history.Line]) -> tuple[str, list[str], bool]:
+def verdict(run: Run) -> tuple[str, list[str], bool]:
     """Return the verdict on a run, its evidence and advice, and whether it is bad."""
+    config = run.config()
     if config.semi:
         return "no verdict", ["It learns classes from few labels: advnets classify counts its errors."], False
     try:
         if run.status().get("state") == "diverged":
             found: doctor.Verdict | None = doctor.diverged()
         else:
-            found = verdicts.judge(verdicts.lines_of(run, config), config) if lines else None
+            found = verdicts.judge(verdicts.lines_of(run, config), config)
     except InputError as error:
         return "unreadable", [str(error)], True
     if found is None:

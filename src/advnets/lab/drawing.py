@@ -15,6 +15,7 @@ from advnets.sampling import Sampler
 
 DRAWS = 8
 PAINTED, OWN, TEST = "what is painted", "my drawing", "a test example"
+_EXAMPLE, _HIDDEN = "Example: draw on it", "Hidden part: paint over what is to be filled in"
 _COVERED = 0.3  # of a pixel that is painted
 
 Image = NDArray[np.float32]
@@ -34,11 +35,11 @@ class Drawing:
             with gr.Column(min_width=260):
                 self.origin = gr.Radio([TEST, OWN], value=TEST, label="Example", elem_id="origin")
                 self.number = gr.Slider(0, 1, 0, step=1, label="Test example", elem_id="number")
-                self.example = widgets.canvas("Example: draw here for one of your own", "example")
+                self.example = widgets.canvas(_EXAMPLE, "example")
             with gr.Column(min_width=260):
                 self.hide = gr.Radio([*SIDES, PAINTED], value="left", label="Hide", elem_id="hide")
                 self.seed = gr.Number(0, precision=0, minimum=0, maximum=2**31, label="Seed", elem_id="fill-seed")
-                self.mask = widgets.canvas("Hidden part: paint here what is to be filled in", "mask")
+                self.mask = widgets.canvas(_HIDDEN, "mask")
         with gr.Row():
             self.fill = gr.Button("Fill in", variant="primary", elem_id="fill")
             self.encode = gr.Button("Encode", variant="primary", elem_id="encode")
@@ -54,11 +55,11 @@ class Drawing:
             event(
                 self.turn,
                 example,
-                [self.example, self.mask, self.ink],
+                [self.example, self.mask, self.ink, self.paint],
                 show_progress="hidden",
                 trigger_mode="always_last",
             )
-        self.example.drawn(self.drawn, self.run, [self.ink, self.origin], **every)
+        self.example.drawn(self.drawn, self.run, self.ink, **every)
         self.mask.drawn(self.painted, self.run, [self.paint, self.hide], **every)
         self.fill.click(self.filled, [*example, self.ink, self.hide, self.paint, self.seed], self.result)
         self.encode.click(self.encoded, [*example, self.ink], self.result)
@@ -82,25 +83,29 @@ class Drawing:
             )
             count = len(self.shelf.data(run).test.x)
             slider = gr.update(minimum=0, maximum=count - 1, value=0)
-            return [widgets.words(can), slider, *self.turn(run, TEST, 0)[:2], None, None, ""]
+            return [widgets.words(can), slider, *self.turn(run, TEST, 0), ""]
         except InputError as error:
             return [widgets.refusal(error), *nothing]
 
+    @widgets.refusing
     def turn(self, run: str | None, origin: str, number: float) -> list[Any]:
-        """Show an example to draw on, and to paint over; nothing is drawn on a new one."""
+        """Show an example to draw on, and to paint over; on a new one there is nothing yet."""
         height, width = self._images(run).shape[1:]
         empty = {"src": "", "width": width, "height": height}
         source = "" if origin == OWN else widgets.source(self._test(run, number))
         return [
-            {**empty, "src": source, "ink": "white", "name": "Example: draw here for one of your own"},
-            {**empty, "src": source, "ink": "#f97316cc", "name": "Hidden part: paint here what is to be filled in"},
+            {**empty, "src": source, "ink": "white", "name": _EXAMPLE},
+            {**empty, "src": source, "ink": "#f97316cc", "name": _HIDDEN},
+            None,
             None,
         ]
 
-    def drawn(self, run: str, event: gr.EventData) -> list[Any]:
+    @widgets.refusing
+    def drawn(self, run: str, event: gr.EventData) -> Image:
         """Keep what was drawn."""
-        return [widgets.drawn(event, self._images(run).shape), OWN]
+        return widgets.drawn(event, self._images(run).shape)
 
+    @widgets.refusing
     def painted(self, run: str, event: gr.EventData) -> list[Any]:
         """Keep what was painted over."""
         return [widgets.drawn(event, self._images(run).shape), PAINTED]
@@ -160,10 +165,10 @@ class Drawing:
         return np.asarray(x[0], np.float32)
 
     def _example(self, run: str, origin: str, number: float, ink: Image | None) -> Image:
-        """A test example, or the drawing: in white on it where one was shown beneath, else on black."""
+        """Return what the canvas shows: a test example with what was drawn on it, or the drawing alone, on black."""
         shape = self._images(run).shape
         beneath = np.zeros(shape, np.float32) if origin == OWN else self._test(run, number)
-        if ink is None and origin == OWN:
+        if origin == OWN and (ink is None or not ink.any()):
             raise InputError("nothing is drawn yet, allowed: a drawing, or a test example; draw, or choose the other")
         return beneath if ink is None else np.maximum(beneath, ink[None])
 

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import gradio as gr
 import numpy as np
@@ -17,10 +17,10 @@ from advnets.lab import latent, widgets
 from advnets.lab.latent import Walk
 from advnets.lab.near import Near
 from advnets.lab.shelf import Shelf
+from advnets.lab.widgets import Handler
 
 SAMPLES, DIRECTIONS, STEPS, SIDE, REACH = 24, 6, 9, 7, 6.0
 ANY = "any"
-Handler = TypeVar("Handler", bound=Callable[..., Any])
 _ALL = 8 + DIRECTIONS  # components that hang on A, B and C
 _LOW, _HIGH = -0.25, 1.25  # of the plane's u and v
 _AMONG = 300
@@ -31,6 +31,8 @@ class Place:
     """Where a visitor is: the samples that were drawn, which of them are A, B and C, and what is shown."""
 
     z: torch.Tensor
+    c: torch.Tensor | None
+    """c of each sample, where the run has a condition."""
     picked: tuple[int, int, int]
     x: FloatArray = field(repr=False)
     """The sample that is shown."""
@@ -41,9 +43,14 @@ class Place:
     """Picture of the plane."""
 
     def corner(self, letter: str) -> torch.Tensor:
-        """Z of A, B or C."""
+        """Return z of A, B or C."""
         point: torch.Tensor = self.z[self.picked["ABC".index(letter)]]
         return point
+
+    @property
+    def given(self) -> torch.Tensor | None:
+        """Return c of A, (1, c), which stays while z moves."""
+        return None if self.c is None else self.c[self.picked[0]][None]
 
     def shown(self) -> list[dict[str, str]]:
         """The samples with the letters of those that were picked."""
@@ -55,17 +62,13 @@ class Place:
 
 
 def staying(count: int) -> Callable[[Handler], Handler]:
-    """Leave the `count` components as they are where nothing was drawn yet, and show a refusal beside them."""
+    """Leave the `count` components as they are where nothing was drawn yet, and on a refusal, which is shown."""
 
     def decorated(handler: Handler) -> Handler:
+        @widgets.refusing
         @functools.wraps(handler)
         def guarded(self: "Exploring", run: str, of_class: str, place: Place | None, *rest: Any) -> Any:
-            if place is None:
-                return [gr.skip()] * count
-            try:
-                return handler(self, run, of_class, place, *rest)
-            except InputError as error:
-                raise gr.Error(str(error), print_exception=False) from None
+            return [gr.skip()] * count if place is None else handler(self, run, of_class, place, *rest)
 
         return cast(Handler, guarded)
 
@@ -165,11 +168,12 @@ class Exploring:
         """Draw samples and begin at the first."""
         try:
             walk = self._walk(run, of_class)
-            z = walk.latents(SAMPLES, int(seed or 0))
-            among = walk.samples(walk.latents(_AMONG, 0)) if len(walk.sampler.shape) == 1 else None
-            made = walk.samples(z)
-            place = Place(z, (0, 1, 2), made[0], self._tiles(walk, made, among), among)
-            return self._arrive(walk, place, z[0])
+            z, c = walk.latents(SAMPLES, int(seed or 0)), walk.conditions(SAMPLES, int(seed or 0))
+            made, among = walk.samples(z, c), None
+            if made.ndim == 2:
+                among = walk.samples(walk.latents(_AMONG, 0), walk.conditions(_AMONG, 0))
+            place = Place(z, c, (0, 1, 2), made[0], self._tiles(walk, made, among), among)
+            return self._arrive(walk, place, z[0], place.given)
         except InputError as error:
             return [None, [], "", gr.skip(), widgets.refusal(error), *[gr.skip()] * (3 + DIRECTIONS)]
 
@@ -185,38 +189,40 @@ class Exploring:
             return [gr.skip()] * _ALL
         a, b, c = (index if one == letter else place.picked["ABC".index(one)] for one in "ABC")
         place = dataclasses.replace(place, picked=(a, b, c))
-        return self._arrive(self._walk(run, of_class), place, place.z[index])
+        own = None if place.c is None else place.c[index][None]
+        return self._arrive(self._walk(run, of_class), place, place.z[index], own)
 
     @staying(_ALL)
     def again(self, run: str, of_class: str, place: Place) -> list[Any]:
         """Go back to A."""
-        return self._arrive(self._walk(run, of_class), place, place.corner("A"))
+        return self._arrive(self._walk(run, of_class), place, place.corner("A"), place.given)
 
     @staying(2)
     def walk(self, run: str, of_class: str, place: Place, *amounts: float) -> list[Any]:
         """Go from A along the directions."""
         walk = self._walk(run, of_class)
         directions = walk.directions(DIRECTIONS)
-        return self._at(walk, place, latent.along(place.corner("A"), directions, [*amounts][: len(directions)]))
+        at = latent.along(place.corner("A"), directions, [*amounts][: len(directions)])
+        return self._at(walk, place, at, place.given)
 
     @staying(2)
     def between(self, run: str, of_class: str, place: Place, share: float) -> list[Any]:
         """Go along the line from A to B."""
         at = latent.between(place.corner("A"), place.corner("B"), [share])[0]
-        return self._at(self._walk(run, of_class), place, at)
+        return self._at(self._walk(run, of_class), place, at, place.given)
 
     @staying(3)
     def over(self, run: str, of_class: str, place: Place, u: float, v: float) -> list[Any]:
         """Go to a point of the plane, and put the dot there."""
         at = self._on_plane(place, [(u, v)])[0]
-        return [_pad(place.board, u, v), *self._at(self._walk(run, of_class), place, at)]
+        return [_pad(place.board, u, v), *self._at(self._walk(run, of_class), place, at, place.given)]
 
     @staying(4)
     def dragged(self, run: str, of_class: str, place: Place, event: gr.EventData) -> list[Any]:
         """Go where the plane was dragged to, and let the sliders follow."""
         u, v = (float(np.clip(getattr(event, name, 0.0), _LOW, _HIGH)) for name in ("u", "v"))
         at = self._on_plane(place, [(u, v)])[0]
-        return [round(u, 2), round(v, 2), *self._at(self._walk(run, of_class), place, at)]
+        return [round(u, 2), round(v, 2), *self._at(self._walk(run, of_class), place, at, place.given)]
 
     def _walk(self, run: str | None, of_class: str) -> Walk:
         return Walk(self.shelf.sampler(run), None if of_class in (ANY, None) else of_class)
@@ -225,15 +231,17 @@ class Exploring:
         sources = (widgets.source(x, stretch=walk.stretches, among=among) for x in made)
         return [{"src": source, "name": f"Sample {number}"} for number, source in enumerate(sources, 1)]
 
-    def _arrive(self, walk: Walk, place: Place, at: torch.Tensor) -> list[Any]:
+    def _arrive(self, walk: Walk, place: Place, at: torch.Tensor, c: torch.Tensor | None) -> list[Any]:
         """All that hangs on A, B and C, and sliders at their middles."""
-        x = walk.samples(latent.between(place.corner("A"), place.corner("B"), np.linspace(0, 1, STEPS).tolist()))
+        x = walk.samples(
+            latent.between(place.corner("A"), place.corner("B"), np.linspace(0, 1, STEPS).tolist()), place.given
+        )
         strip = (
             widgets.sample(one, f"{100 * i // (STEPS - 1)} % of the way from A to B", among=place.among)
             for i, one in enumerate(x)
         )
         place = dataclasses.replace(place, board=self._board(walk, place))
-        place, shown = self._at(walk, place, at)
+        place, shown = self._at(walk, place, at, c)
         line = f'<div class="strip">{"".join(strip)}</div>'
         return [place, place.shown(), line, _pad(place.board, 0.0, 0.0), shown, 0, 0, 0, *[0] * DIRECTIONS]
 
@@ -243,13 +251,13 @@ class Exploring:
     def _board(self, walk: Walk, place: Place) -> str:
         """Draw samples all over the plane."""
         ticks = np.linspace(_LOW, _HIGH, SIDE).tolist()
-        x = walk.samples(walk.support(self._on_plane(place, [(u, v) for v in ticks for u in ticks])))
+        x = walk.samples(walk.support(self._on_plane(place, [(u, v) for v in ticks for u in ticks])), place.given)
         grid = pictures.grid(x, columns=SIDE) if place.among is None else widgets.dots(x, place.among)
         return widgets.uri(grid)
 
-    def _at(self, walk: Walk, place: Place, at: torch.Tensor) -> list[Any]:
-        """Show one point of z."""
-        x = walk.samples(walk.support(at)[None])[0]
+    def _at(self, walk: Walk, place: Place, at: torch.Tensor, c: torch.Tensor | None) -> list[Any]:
+        """Show one point of z, with its c."""
+        x = walk.samples(walk.support(at)[None], c)[0]
         named = widgets.sample(x, "The sample at this point of z", stretch=walk.stretches, among=place.among)
         return [dataclasses.replace(place, x=x), widgets.figures((named, "G(z)"))]
 

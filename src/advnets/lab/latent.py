@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from advnets import noise
+from advnets.conditions import Rows
 from advnets.data.dataset import FloatArray
 from advnets.sampling import Sampler, draw_latents, principal_directions
 
@@ -16,7 +17,7 @@ Point = Float[Tensor, " latent"]
 
 @dataclass(frozen=True)
 class Walk:
-    """A generator with one c, where it has a condition: z (n, latent) in, samples out."""
+    """A generator, and the class that was chosen where it has classes: z (n, latent) in, samples out."""
 
     sampler: Sampler
     of_class: str | None = None
@@ -30,13 +31,16 @@ class Walk:
         """Draw z ~ p_z, those of `advnets sample --seed`."""
         return draw_latents(self.sampler.config.noise, count, seed)
 
-    def samples(self, z: Latents, seed: int = 0) -> FloatArray:
-        """Return G(z, c): c of the class, or else drawn from p(c)."""
+    def conditions(self, count: int, seed: int) -> Rows | None:
+        """Return c of `count` samples: that of the class, or else drawn from p(c); None where there is no condition."""
         given = self.sampler.conditions
         if given is None:
-            return self.sampler.from_latents(z)
-        c = given.draw(len(z), seed) if self.of_class is None else given.of_class(self.of_class).repeat(len(z), 1)
-        return self.sampler.from_latents(noise.beside(z, c))
+            return None
+        return given.draw(count, seed) if self.of_class is None else given.of_class(self.of_class).repeat(count, 1)
+
+    def samples(self, z: Latents, c: Rows | None) -> FloatArray:
+        """Return G(z, c), with a c for each z, or one for all."""
+        return self.sampler.from_latents(noise.beside(z, None if c is None else c.expand(len(z), -1)))
 
     def directions(self, count: int) -> Latents:
         """Return up to `count` unit directions in which G changes most (`sampling.principal_directions`)."""

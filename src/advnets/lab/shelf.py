@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 
 from advnets.data import DataSet, load
 from advnets.errors import InputError
-from advnets.extensions.inference import Inference, has_encoder, load_inference
+from advnets.extensions.inference import FINISHED, Inference, has_encoder, load_inference
 from advnets.rivals.rival import Rival
 from advnets.runs import Run, list_runs
 from advnets.sampling import Sampler, load_sampler
@@ -52,7 +52,11 @@ class Shelf:
     def inference(self, name: str | None) -> Inference | None:
         """Return the encoder of a run; None where it has none."""
         run = self.run(name)
-        return self._once(("encoder", *_state(run)), lambda: load_inference(run)) if has_encoder(run) else None
+        if not has_encoder(run):
+            return None
+        file = run.path / FINISHED / "config.json"
+        fitted = str(file.stat().st_mtime_ns) if file.is_file() else ""
+        return self._once(("encoder", *_state(run), fitted), lambda: load_inference(run))
 
     def data(self, name: str | None) -> DataSet:
         """Return the data of a run; raises InputError where they are not here, for the lab fetches nothing."""

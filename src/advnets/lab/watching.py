@@ -12,6 +12,9 @@ from advnets.runs import Run
 SECONDS = 2.0
 _MOST = 64 << 20  # bytes of a picture
 _SIGNAL = "d_gradient"
+Seen = tuple[str, int]
+"""What a run was like when it was shown, and how many pictures it had."""
+_NOTHING: Seen = ("", 0)
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -43,12 +46,14 @@ class Watching:
 
     def build(self) -> None:
         """Lay the tab out and wire it."""
-        self.seen = gr.State("")
+        self.seen = gr.State(_NOTHING)
         self.state = gr.HTML(elem_id="state")
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 self.picture = gr.HTML(elem_id="picture")
-                self.step = gr.Slider(0, 1, 1, step=1, label="Samples of picture", elem_id="picture-step")
+                self.step = gr.Slider(
+                    1, 2, 2, step=1, label="Picture of samples, the newest last", elem_id="picture-step"
+                )
             with gr.Column(scale=3, min_width=300):
                 plots = [one for title in curves.GROUPS for one in widgets.plot(title)]
                 self.signal = gr.Dropdown([_SIGNAL], value=_SIGNAL, label="Signal", elem_id="signal")
@@ -60,20 +65,23 @@ class Watching:
             event(self.anew, inputs, shown, show_progress="hidden")
         self.step.input(self.turn, [self.run, self.step], self.picture, show_progress="hidden")
 
-    def anew(self, run: str | None, signal: str, seen: str, number: float) -> list[Any]:
+    def anew(self, run: str | None, signal: str, seen: Seen, number: float) -> list[Any]:
         """Show a run, whatever was shown before."""
-        return self.look(run, signal, "", number)
+        return self.look(run, signal, _NOTHING, number)
 
-    def look(self, run: str | None, signal: str, seen: str, number: float) -> list[Any]:
-        """Show a run where anything in it has changed."""
+    def look(self, run: str | None, signal: str, seen: Seen, number: float) -> list[Any]:
+        """Show a run where anything in it has changed; an earlier picture stays that is being looked at."""
         try:
             target = self.shelf.run(run)
-            now = _fingerprint(target)
-            if now == seen:
+            now, count = _fingerprint(target), len(pictures(target))
+            if now == seen[0]:
                 return [gr.skip()] * len(self.outputs)
-            return [now, *self._shown(target, signal, number)]
+            newest = [picture(target, None), gr.update(maximum=max(2, count), value=max(1, count))]
+            kept = [gr.skip(), gr.update(maximum=max(2, count))]
+            state, signals, *plots = self._shown(target, signal)
+            return [(now, count), state, *(kept if number < seen[1] else newest), signals, *plots]
         except InputError as error:
-            return ["", widgets.refusal(error), "", *[gr.skip()] * (len(self.outputs) - 3)]
+            return [_NOTHING, widgets.refusal(error), "", *[gr.skip()] * (len(self.outputs) - 3)]
 
     def turn(self, run: str, number: float) -> str:
         """Show an earlier picture."""
@@ -82,22 +90,20 @@ class Watching:
         except InputError as error:
             return widgets.refusal(error)
         steps = pictures(target)
-        return picture(target, steps[min(int(number), len(steps)) - 1] if steps else None)
+        return picture(target, steps[max(1, min(int(number), len(steps))) - 1] if steps else None)
 
-    def _shown(self, run: Run, signal: str, number: float) -> list[Any]:
-        config, lines = run.config(), curves.lines_of(run)
-        name, why, bad = curves.verdict(run, config, lines)
+    def _shown(self, run: Run, signal: str) -> list[Any]:
+        lines = curves.lines_of(run)
+        name, why, bad = curves.verdict(run)
         state = widgets.words(curves.state(run)) + widgets.words(
             f"Verdict: {name}", *why, kind="verdict bad" if bad else "verdict"
         )
-        steps, names = pictures(run), curves.signals(lines)
+        names = curves.signals(lines)
         signal = signal if signal in names else next(iter(names), _SIGNAL)
         frames = [curves.table(lines, group, chance="value" in group) for group in curves.GROUPS.values()]
         frames.append(curves.table(lines, {signal: signal}))
         return [
             state,
-            picture(run, None),
-            gr.update(minimum=0, maximum=max(1, len(steps)), value=len(steps)),
             gr.update(choices=names or [_SIGNAL], value=signal),
             *[one for frame in frames for one in widgets.curved(frame)],
         ]

@@ -4,8 +4,9 @@ import base64
 import functools
 import html
 import io
+from collections.abc import Callable
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import gradio as gr
 import numpy as np
@@ -18,6 +19,7 @@ from advnets.errors import InputError
 from advnets.lab import curves
 from advnets.pictures import to_bytes
 
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 _FEW = 16  # numbers of a row that are shown
 _SIDE, _MARGIN = 200, 12  # pixels
 
@@ -110,37 +112,37 @@ def refusal(error: InputError) -> str:
     return f'<p class="refusal" role="alert">{html.escape(str(error))}</p>'
 
 
+def refusing(handler: Handler) -> Handler:
+    """Show a refusal of a handler as a note over the page, which stays as it is."""
+
+    @functools.wraps(handler)
+    def guarded(*given: Any) -> Any:
+        try:
+            return handler(*given)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return cast(Handler, guarded)
+
+
 def choices(label: str, elem_id: str) -> Any:
     """Make rows of samples to choose from; its value is a list of {src, name, mark}, and `choose` tells the index."""
-    return gr.HTML(
-        value=[],
-        label=label,
-        html_template=static("choices.html"),
-        js_on_load=static("choices.js"),
-        elem_id=elem_id,
-    )
+    return _part("choices", [], label, elem_id)
 
 
 def pad(label: str, elem_id: str) -> Any:
     """Make a plane to drag over; its value is {src, u, v, low, high}, and `drag` tells u and v."""
-    return gr.HTML(
-        value={"src": "", "u": 0.0, "v": 0.0, "low": 0.0, "high": 1.0},
-        label=label,
-        html_template=static("pad.html"),
-        js_on_load=static("pad.js"),
-        elem_id=elem_id,
-    )
+    return _part("pad", {"src": "", "u": 0.0, "v": 0.0, "low": 0.0, "high": 1.0}, label, elem_id)
 
 
 def canvas(label: str, elem_id: str) -> Any:
     """Make a canvas over a picture; its value is {src, width, height, ink, name}, and `drawn` tells the pixels."""
-    return gr.HTML(
-        value={"src": "", "width": 28, "height": 28, "ink": "white", "name": label},
-        label=label,
-        html_template=static("canvas.html"),
-        js_on_load=static("canvas.js"),
-        elem_id=elem_id,
-    )
+    return _part("canvas", {"src": "", "width": 28, "height": 28, "ink": "white", "name": label}, label, elem_id)
+
+
+def _part(kind: str, value: Any, label: str, elem_id: str) -> Any:
+    html_template, js_on_load = (static(f"{kind}.{suffix}") for suffix in ("html", "js"))
+    return gr.HTML(value=value, label=label, html_template=html_template, js_on_load=js_on_load, elem_id=elem_id)
 
 
 def drawn(event: gr.EventData, shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -1,9 +1,10 @@
 // Drag over the picture: (u, v) from the upper left corner, each from value.low to value.high.
-const place = () => {
-  const dot = element.querySelector(".dot"), { u, v, low, high } = props.value;
+const put = (u, v) => {
+  const dot = element.querySelector(".dot"), { low, high } = props.value;
   dot.style.left = `${100 * (u - low) / (high - low)}%`;
   dot.style.top = `${100 * (v - low) / (high - low)}%`;
 };
+const place = () => put(props.value.u, props.value.v);
 let waiting = null, last = 0;
 const tell = (u, v) => { // the newest place, at most every 100 ms
   clearTimeout(waiting);
@@ -14,9 +15,7 @@ const move = (event) => {
   const share = (at, from, size) => Math.min(1, Math.max(0, (at - from) / size));
   const u = low + (high - low) * share(event.clientX, box.left, box.width);
   const v = low + (high - low) * share(event.clientY, box.top, box.height);
-  const dot = element.querySelector(".dot");
-  dot.style.left = `${100 * (u - low) / (high - low)}%`;
-  dot.style.top = `${100 * (v - low) / (high - low)}%`;
+  put(u, v);
   tell(u, v);
 };
 let dragging = false;
