@@ -35,7 +35,7 @@ docs: $(VENV)/.installed-docs ## build the documentation as a site into site/
 	@echo "open site/index.html, or to search too: $(BIN)/python -m http.server --directory site --bind 127.0.0.1"
 
 test-docs: $(VENV)/.installed-dev ## build the site and run every block of its pages, at a tiny size
-	$(BIN)/python -m pytest -m docs tests/pages
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m docs tests/pages
 
 check: $(VENV)/.installed-dev ## lint, formatting, types, layers
 	$(BIN)/ruff check .

@@ -22,7 +22,6 @@ class Playing:
             with gr.Column(scale=3, min_width=320):
                 self.told = gr.HTML(elem_id="told")
                 self.figure = gr.HTML(elem_id="figure")
-                gr.HTML(widgets.words(*figures.READING))
             with gr.Column(scale=1, min_width=280):
                 self.play = gr.Button("Play", variant="primary", elem_id="play")
                 with gr.Row():
@@ -32,6 +31,7 @@ class Playing:
                 self.rules = self._rules()
                 self.pace = gr.Slider(1, 50, 10, step=1, label="Steps a frame", elem_id="pace")
                 self.seed = gr.Number(0, precision=0, minimum=0, maximum=2**31, label="Seed", elem_id="game-seed")
+        gr.HTML(widgets.words(*figures.READING))
         self._wire()
 
     def _rules(self) -> list[Any]:
