@@ -18,7 +18,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
-from annotations import unchecked
+import annotations
 from processes import LIBRARIES
 
 # What the hook below executes, it compiles anew, with all that is imported meanwhile and for the first time: the large
@@ -49,17 +49,16 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that all tests of a process share, and that is not the user's."""
-    folder = tmp_path_factory.mktemp("cache")
+    """A cache that all tests share, those of other processes too, and that is not the user's."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
     os.environ["XDG_CACHE_HOME"] = str(folder)
     return folder
 
 
-@pytest.fixture
-def without_annotations() -> Iterator[None]:
-    """What trains in a test is not checked for shapes."""
-    with unchecked():
-        yield
+def pytest_runtest_setup() -> None:
+    annotations.begin()
 
 
 @pytest.fixture(scope="module")

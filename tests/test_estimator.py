@@ -30,7 +30,6 @@ from advnets.errors import InputError, NotMeasurable
 from advnets.evaluation.parzen import ParzenWindow
 from advnets.runs import Run
 from advnets.sampling import load_sampler
-from annotations import unchecked
 from oracles import parzen_log_likelihoods
 
 
@@ -100,7 +99,7 @@ def test_a_bad_verdict_is_a_warning(monkeypatch):
 # What scikit-learn asks of estimators
 
 
-def test_scikit_learns_checks(without_annotations):
+def test_scikit_learns_checks():
     expected_to_fail: dict[str, str] = {}  # docs/estimator.md says so
     results = check_estimator(nets(steps=2), expected_failed_checks=expected_to_fail, on_skip=None)
     assert len(results) >= 40
@@ -161,8 +160,7 @@ def digits():
 @pytest.fixture(scope="module")
 def trained(digits):
     model = AdversarialNets("digits", steps=300, settings=ADAM, n_centres=2000, random_state=0)
-    with unchecked():
-        return model.fit(digits[0])
+    return model.fit(digits[0])
 
 
 def test_learns_digits(digits, trained):
@@ -288,7 +286,7 @@ def test_scoring_parameters_may_change_after_fit():
     "settings", [{}, {"train.mode": "paper", "train.optimiser": "adam", "train.average_decay": 0.9}]
 )
 @pytest.mark.parametrize("x", [vectors(), images(), BYTES], ids=["d", "unit", "bytes"])
-def test_partial_fit_on_the_same_data_equals_one_longer_fit(without_annotations, x, settings):
+def test_partial_fit_on_the_same_data_equals_one_longer_fit(x, settings):
     parts, whole = nets(steps=7, settings=settings), nets(steps=21, settings=settings)
     parts.fit(x).partial_fit(x)
     parts.set_params(steps=7).partial_fit(x)
@@ -373,7 +371,7 @@ def test_other_data_need_not_tell_their_units_once_they_are_known():
     assert len(model.score_samples(between)) == 40
 
 
-def test_training_on_other_data_teaches_them(without_annotations):
+def test_training_on_other_data_teaches_them():
     zeros, ones = np.full((50, 2), -1.0), np.full((50, 2), 1.0)
     x = np.concatenate([zeros, ones]) + np.random.default_rng(0).normal(0, 0.1, (100, 2))
     settings = {**ADAM, "train.mode": "paper", "generator.hidden": [32], "train.log_every": 100}

@@ -57,7 +57,7 @@ def test_a_reconstruction_is_a_sample_and_its_code_the_code_of_its_pixels(fitted
     np.testing.assert_array_equal(bytes_.encode(255 * np.rint(x)), bytes_.encode((255 * np.rint(x)).astype(np.uint8)))
 
 
-def test_digits_are_rebuilt_better_than_by_the_mean_image(without_annotations):
+def test_digits_are_rebuilt_better_than_by_the_mean_image():
     x = load_digits().images / 16
     settings = {"generator.hidden": [128], "discriminator.hidden": [64], "discriminator.pieces": 2}
     settings |= {"discriminator.init_range": 0.05, "train.optimiser": "adam", "train.learning_rate": 1e-3}

@@ -46,7 +46,7 @@ def test_verdicts_are_in_the_list_of_runs(runs, capsys):
     assert "stalled" in listed[str(runs / "still")] and "learning" in listed[str(runs / "good")]
 
 
-def test_training_tells_a_bad_verdict_once(without_annotations, tmp_path, capsys):
+def test_training_tells_a_bad_verdict_once(tmp_path, capsys):
     slow = ["--train.learning_rate", "1e-12", "--train.minimum_learning_rate", "1e-12", "--train.log_every", "20"]
     small = ["--generator.hidden", "32", "--discriminator.hidden", "16"]
     stop = ["--train.on_bad", "stop"]

@@ -44,7 +44,7 @@ def mean_error(values):
     return values.mean(), values.std(ddof=1) / math.sqrt(len(values))
 
 
-def test_linear_gaussian_decoder_within_a_tenth_of_a_nat(without_annotations):
+def test_linear_gaussian_decoder_within_a_tenth_of_a_nat():
     net, sigma = linear(10, 30), 0.3
     _, x = simulate(net, GAUSSIAN, 4, observation=GaussianPixels(sigma), seed=1)
     found = annealed_importance_sampling(

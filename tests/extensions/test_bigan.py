@@ -69,7 +69,7 @@ def test_same_seed_same_bits_and_averages_are_what_is_returned():
     assert first.encode(x).shape == (3, 4) and first.decode(first.encode(x)).shape == x.shape
 
 
-def test_a_line_is_learned_with_its_inverse(without_annotations):
+def test_a_line_is_learned_with_its_inverse():
     """x = ±1.5 beside noise of .1 in one column: E tells the sides of the data apart, by one direction of z."""
     random = np.random.default_rng(0)
     side = random.choice([-1.5, 1.5], 2000)

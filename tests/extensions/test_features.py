@@ -87,7 +87,7 @@ def test_a_regression_on_pixels_learns_digits_from_few_labels(digits, count):
     assert found.share < {10: 0.6, 20: 0.35, 200: 0.12}[count]
 
 
-def test_the_discriminators_net_learns_from_labels_alone(without_annotations, digits):
+def test_the_discriminators_net_learns_from_labels_alone(digits):
     config = Config(discriminator=DiscriminatorConfig(hidden=(64, 64), pieces=3, init_range=0.05))
     rows = labels.draw(digits, 100, 10, seed=0)
     classify = features.fit_from_scratch(config, digits, rows, 10, steps=300)

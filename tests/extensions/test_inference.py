@@ -63,7 +63,7 @@ def toy(latent, size, hidden=(), output="linear"):
     return MLPGenerator(config, latent, (size,), torch.zeros(size), stream(1, "weights"))
 
 
-def test_of_a_linear_gaussian_generator_it_is_the_posterior_mean(without_annotations):
+def test_of_a_linear_gaussian_generator_it_is_the_posterior_mean():
     """x = Az with z ∼ N(0, I), 4 numbers into 2: E[z | x] = A⁺x, and the least error is the lost share, 2 of 4."""
     inference = fitted(toy(4, 2), NoiseConfig("gaussian", 4), hidden=(40,))
     z, x = inference.draw(4000, seed=0)
@@ -77,7 +77,7 @@ def test_of_a_linear_gaussian_generator_it_is_the_posterior_mean(without_annotat
 
 
 @pytest.mark.parametrize("kind", ["uniform", "gaussian", "spherical"])
-def test_z_is_recovered_from_an_invertible_generator(without_annotations, kind):
+def test_z_is_recovered_from_an_invertible_generator(kind):
     inference = fitted(toy(3, 5, hidden=(20,)), NoiseConfig(kind, 3))
     recovery = codes.recovery(inference, count=2000)
     assert recovery.correlation > 0.95
@@ -85,7 +85,7 @@ def test_z_is_recovered_from_an_invertible_generator(without_annotations, kind):
     assert recovery.latent_mse < 0.1 * variance
 
 
-def test_hidden_units_are_recovered_too_and_the_upper_half_rebuilds_x(without_annotations):
+def test_hidden_units_are_recovered_too_and_the_upper_half_rebuilds_x():
     generator, noise = toy(3, 12, hidden=(6,)), NoiseConfig("uniform", 3)
     inference = fitted(generator, noise, target="hidden-1")
     assert codes.recovery(inference, count=2000).correlation > 0.95
@@ -116,7 +116,7 @@ def test_a_learned_step_is_adam_on_the_loss_of_fresh_pairs():
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_reconstruction_of_real_examples_gets_better_where_it_has_a_weight(without_annotations, tmp_path):
+def test_reconstruction_of_real_examples_gets_better_where_it_has_a_weight(tmp_path):
     run, examples = Run(tmp_path / "run"), data().train.x
     train(dataclasses.replace(tiny(), generator=GeneratorConfig(hidden=(8, 8), init_range=1.0)), data(), run)
     errors = []

@@ -327,7 +327,7 @@ def test_what_does_not_fit_is_refused(tmp_path, digits):
     assert not run.path.exists()
 
 
-def test_it_learns_digits_better_than_their_labels_alone(without_annotations, tmp_path, digits):
+def test_it_learns_digits_better_than_their_labels_alone(tmp_path, digits):
     """300 steps with 50 labels; a logistic regression on the same 50 gets about an eighth wrong."""
     config = recipes.get("digits-semi-supervised")
     train = dataclasses.replace(config.train, steps=300, decay_per_update=1.008, device="cpu")

@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from advnets.cli.main import main
-from annotations import unchecked
 from pages import small
 from pages.blocks import PAGES, Block, blocks, read
 
@@ -20,7 +19,7 @@ RUN = re.compile(r"runs/([a-z0-9-]+?)-(\d+)")
 
 @pytest.fixture(scope="module", autouse=True)
 def everything_small():
-    with unchecked(), small.everything():
+    with small.everything():
         yield
 
 

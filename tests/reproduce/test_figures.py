@@ -19,7 +19,6 @@ from advnets.reproduce.runs import trained
 from advnets.runs import Run
 from advnets.sampling import load_sampler
 from advnets.training import Outcome, train
-from annotations import unchecked
 
 DIGITS = recipes.get("digits")
 
@@ -289,7 +288,7 @@ def two_short_runs():
     """The two runs in small: 60 updates of G in a quick one, 120 in a full one, a line of log every other step."""
     base = small("digits")
     config = dataclasses.replace(base, train=dataclasses.replace(base.train, log_every=2))
-    with pytest.MonkeyPatch.context() as patch, unchecked():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(helvetica.recipes, "get", lambda name: config)
         patch.setattr(helvetica, "UPDATES", {"quick": 60, "full": 120})
         yield

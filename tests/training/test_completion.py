@@ -270,7 +270,7 @@ def law(rho, share=0.0, count=4000):
 
 
 @pytest.mark.parametrize(("mode", "share"), [("paper", 0.0), ("released", 0.3)])
-def test_completions_of_a_normal_law_have_its_conditional_mean_and_sd(without_annotations, tmp_path, mode, share):
+def test_completions_of_a_normal_law_have_its_conditional_mean_and_sd(tmp_path, mode, share):
     """E[x₂|x₁] = ρ x₁ and sd √(1 − ρ²), in either direction, and ρ where nothing is known."""
     rho = 0.8
     config = dataclasses.replace(

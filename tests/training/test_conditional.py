@@ -275,7 +275,7 @@ def test_older_runs_have_no_condition():
 
 
 @pytest.mark.parametrize("kind", ["labels", "vectors"])
-def test_c_is_heard(without_annotations, tmp_path, kind):
+def test_c_is_heard(tmp_path, kind):
     """x = 2c − 1 with c in 0, 1, or x = c for c on a line, each with noise of .1: samples follow c."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 2000)

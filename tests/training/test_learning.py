@@ -17,8 +17,6 @@ from advnets.training import train
 from training import games
 from training.games import tiny
 
-pytestmark = pytest.mark.usefixtures("without_annotations")
-
 
 @pytest.mark.slow
 def test_gaussian_recipe_finds_mean_and_sd(tmp_path):

@@ -85,7 +85,7 @@ def test_both_generator_losses_share_the_fixed_point_and_no_other(mode):
             assert (game.generator.net.theta.item(), game.discriminator.net.psi.item()) != (theta, psi)
 
 
-def test_minimax_game_circles_the_fixed_point(without_annotations):
+def test_minimax_game_circles_the_fixed_point():
     """θ̇ = σ(ψθ)ψ, ψ̇ = −σ(ψθ)θ turns at constant distance; with small steps the angle runs on and the radius stays."""
     game, batches = dirac(0.5, 0.0, 0.01, mode="released", minimax_weight=0.5, non_saturating_weight=0.0)
     turned = False
