@@ -4,7 +4,6 @@
 """
 
 import json
-import sys
 
 import torch
 from lightning_fabric import Fabric
@@ -15,15 +14,15 @@ from advnets.training.compiled import compiled_step
 from advnets.training.game import new_game
 from advnets.training.step import released_step
 
-STEPS = {"64-true": 40, "bf16-mixed": 4}
+PRECISION, STEPS = "64-true", 40
 
 
-def game(precision):
+def game():
     train = TrainConfig(
         batch_size=10,
         decay_per_update=1.01,
         average_decay=0.99,
-        precision=precision,
+        precision=PRECISION,
         non_saturating_weight=0.7,
         minimax_weight=0.3,
         momentum_epochs=3,
@@ -39,7 +38,7 @@ def game(precision):
         ),
     )
     x = torch.rand(95, 1, 6, 6, generator=torch.Generator().manual_seed(0))
-    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=PRECISION)
     made = new_game(config, (1, 6, 6), x.mean(0), fabric)
     return made, Batches(x.to(made.dtype), train.batch_size, 0)
 
@@ -57,14 +56,14 @@ def largest_difference(one, other):
     return [((a - b).abs().max() / a.abs().max().clamp_min(1e-30)).item() for a, b in pairs]
 
 
-def apart(precision):
+def apart():
     games = []
     for compiled in (False, True):
-        made, batches = game(precision)
+        made, batches = game()
         first = made.generator.net.net.layers[0].weight.detach().clone()
         move = compiled_step(made) if compiled else released_step
-        for step in range(STEPS[precision]):
-            if step == STEPS[precision] // 2:  # from outside of the graph, as a rollback does
+        for step in range(STEPS):
+            if step == STEPS // 2:  # from outside of the graph, as a rollback does
                 with torch.no_grad():
                     for weight in made.discriminator.net.parameters():
                         weight.mul_(0.9)
@@ -84,4 +83,4 @@ def apart(precision):
 
 
 if __name__ == "__main__":
-    print(json.dumps({precision: apart(precision) for precision in sys.argv[1:]}))
+    print(json.dumps(apart()))
