@@ -28,7 +28,7 @@ test: $(VENV)/.installed-dev ## run the tests; PYTEST_ARGS="-x tests/test_object
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-browser: $(VENV)/.installed-dev ## run the tests that need Chromium (and npm): what a person sees and clicks
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser
 
 docs: $(VENV)/.installed-docs ## build the documentation as a site into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
