@@ -43,8 +43,6 @@ def trained(
     from advnets.training.tracking import tracking
 
     check_device(config)
-    if config.train.compile == "on" and (fabric is None or fabric.is_global_zero):
-        print("compiling the step: half a minute before the first", file=sys.stderr)
     told = [*opening, *(_changes(config, target, fabric) if resume else ())]
     if fabric is not None and not fabric.is_global_zero:
         tracker = None

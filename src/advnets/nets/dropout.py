@@ -1,43 +1,16 @@
 """Dropout that draws its masks from an explicit random generator."""
 
 import math
-from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from advnets.seeds import rows
 
 _LEVELS = 1 << 16
 """Values that the random number has which decides on one number of x; four of them fill one of torch's."""
-
-
-class Drawn:
-    """Numbers that decide on dropout, drawn beforehand, for the layers to take in their order."""
-
-    def __init__(self, numbers: Sequence[Tensor]) -> None:
-        self.left = list(numbers)
-
-    def take(self, shape: tuple[int, ...]) -> Tensor:
-        """Return those of the next layer."""
-        return self.left.pop(0)
-
-
-class Asked(Drawn):
-    """The shapes of the numbers that a net takes, to draw them by."""
-
-    def __init__(self) -> None:
-        super().__init__(())
-        self.shapes: list[tuple[int, ...]] = []
-
-    def take(self, shape: tuple[int, ...]) -> Tensor:
-        """Keep the shape of the next layer's."""
-        self.shapes.append(shape)
-        return torch.zeros(shape, dtype=torch.int16)
-
-
-Random = torch.Generator | Drawn | None
+Random = torch.Generator | None
 """Where masks come from; None is torch's own generator."""
 
 
@@ -45,14 +18,19 @@ def dropout(x: Float[Tensor, "*shape"], keep: float, generator: Random) -> Float
     """Keep each number with probability p, scaled by 1/p; zero the others. p is `keep` in 65,536ths, not 0 nor 1."""
     if keep == 1.0:
         return x
+    below, scale = threshold(keep)
+    return x * (numbers_for(x, generator) < below).to(x.dtype).mul_(scale)
+
+
+def threshold(keep: float) -> tuple[int, float]:
+    """Return below which number one of x is kept, and the 1/p that it is scaled by."""
     level = min(max(1, round(keep * _LEVELS)), _LEVELS - 1)
-    numbers = generator.take((*x.shape,)) if isinstance(generator, Drawn) else drawn((*x.shape,), generator, x.device)
-    return x * (numbers < level - _LEVELS // 2).to(x.dtype).mul_(_LEVELS / level)
+    return level - _LEVELS // 2, _LEVELS / level
 
 
-def drawn(shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """Draw the numbers that decide on dropout of x of this shape; of several processes, this one's rows."""
-    return rows(shape[0], generator, lambda count: _uniform((count, *shape[1:]), generator, device))
+def numbers_for(x: Float[Tensor, "*shape"], generator: Random) -> Int[Tensor, "*shape"]:
+    """Draw the numbers that decide which of x are kept; of several processes, this one's rows."""
+    return rows(len(x), generator, lambda count: _uniform((count, *x.shape[1:]), generator, x.device))
 
 
 def _uniform(shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:

@@ -15,6 +15,7 @@ from advnets.data.dataset import DataSet
 from advnets.errors import InputError
 from advnets.parameters import parameter_counts
 from advnets.runs import Run, reporting, write_json
+from advnets.training import kernels
 from advnets.training.processor import faithful
 
 SMALL = 1_000_000
@@ -46,7 +47,7 @@ def facts(config: Config, data: DataSet, fabric: Fabric) -> dict[str, Any]:
             **({"class_names": list(data.class_names)} if _by_class(config) else {}),
         },
         "parameters": parameter_counts(config, data.shape, stage=2 if config.second_stage else 1),
-        **_together(fabric, torch.get_num_threads()),
+        **_together(config, fabric, torch.get_num_threads()),
     }
 
 
@@ -54,10 +55,11 @@ def _by_class(config: Config) -> bool:
     return config.condition is not None and config.condition.kind == "labels"
 
 
-def _together(fabric: Fabric, threads: int) -> dict[str, dict[str, Any]]:
-    """Describe the machine, and how many processes there are."""
+def _together(config: Config, fabric: Fabric, threads: int) -> dict[str, dict[str, Any]]:
+    """Describe the machine, how many processes there are, and what compiles the step where that is asked for."""
     made = machine(fabric.device, threads)
-    return {**made, "machine": {**made["machine"], "processes": fabric.world_size}}
+    compiler = {"compiler": kernels.compiler_version()} if config.train.compile == "on" else {}
+    return {**made, "machine": {**made["machine"], "processes": fabric.world_size, **compiler}}
 
 
 def machine(device: torch.device, threads: int) -> dict[str, dict[str, Any]]:
@@ -83,7 +85,7 @@ def differences(run: Run, config: Config, fabric: Fabric | None = None) -> list[
     """
     content = run.read()
     fabric = fabric or Fabric(accelerator=config.train.device, devices=1)
-    now = _together(fabric, threads(config, run.shape()))
+    now = _together(config, fabric, threads(config, run.shape()))
     found = []
     for part, values in now.items():
         stored = content.get(part)

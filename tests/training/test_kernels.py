@@ -1,0 +1,140 @@
+"""What a compiled step adds to torch, against autograd and torch's own operators."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from advnets.nets.dropout import dropout, numbers_for
+from advnets.nets.maxout import Maxout
+from advnets.training import kernels
+from advnets.training.kernels import Moved, largest, masked, move, move_pieces, pieces_by_input
+
+pytestmark = pytest.mark.skipif(kernels.compiler() is None, reason="no C++ compiler")
+SHAPES = [  # rows, below, units, pieces
+    (200, 784, 240, 5),
+    (1, 1, 1, 2),
+    (3, 129, 65, 3),  # a column and a unit beyond whole tiles
+    (130, 64, 7, 40),  # pieces that are the largest in no row
+]
+BOUND = {torch.float32: 1e-5, torch.float64: 1e-13}
+
+
+@pytest.fixture(scope="module")
+def random():
+    return torch.Generator().manual_seed(0)
+
+
+def layer(shape, dtype, random):
+    rows, below, units, pieces = shape
+    made = Maxout(below, units, pieces).to(dtype)
+    x = torch.randn(rows, below, dtype=dtype, generator=random)
+    gradient = torch.randn(rows, units, dtype=dtype, generator=random)
+    velocity = [torch.randn(one.shape, dtype=dtype, generator=random) for one in made.parameters()]
+    h, piece = largest(made.linear(x).detach(), pieces)
+    return made, x, gradient, velocity, h, piece
+
+
+def close(found, wanted, bound):
+    assert found.dtype == wanted.dtype and found.shape == wanted.shape
+    assert (found - wanted).abs().max() <= bound * wanted.abs().max()
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", BOUND, ids=str)
+def test_gradients_of_maxout_are_those_of_autograd(shape, dtype, random):
+    made, x, gradient, velocity, h, piece = layer(shape, dtype, random)
+    x.requires_grad_()
+    out = made(x)
+    out.backward(gradient)
+    assert torch.equal(h, out.detach())
+    close(pieces_by_input(made.linear.weight.detach(), gradient, piece), x.grad, 2 * BOUND[dtype])
+    rate, momentum, weight = 0.1, 0.7, made.linear.weight
+    wanted = [momentum * v + w.grad for v, w in zip(velocity, made.parameters(), strict=True)]
+    to = weight.detach() - rate * wanted[0]
+    move_pieces(Moved(weight.detach(), velocity[0], None, rate, momentum), velocity[1], gradient, piece, x.detach())
+    for found, one in zip([*velocity, weight.detach()], [*wanted, to], strict=True):
+        close(found, one, 2 * BOUND[dtype])
+
+
+def test_weights_are_rounded_as_torch_rounds_them(random):
+    made, x, gradient, velocity, _, piece = layer(SHAPES[2], torch.float32, random)
+    weight = made.linear.weight.detach()
+    weight[0, :5] = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e-40, 3e38])
+    coarse = torch.empty_like(weight, dtype=torch.bfloat16)
+    move_pieces(Moved(weight, velocity[0], coarse, 0.1, 0.7), velocity[1], gradient, piece, x)
+    assert weight[0, :5].isnan().tolist() == [True, False, False, False, False]
+    assert torch.equal(coarse.nan_to_num(7), weight.to(torch.bfloat16).nan_to_num(7))
+
+
+@pytest.mark.parametrize(("dtype", "coarse"), [(torch.float64, False), (torch.float32, False), (torch.float32, True)])
+@pytest.mark.parametrize("shape", [(100, 70, 90), (1, 1, 1)])
+def test_a_linear_map_moves_as_by_sgd(shape, dtype, coarse, random):
+    rows, below, above = shape
+    played = torch.bfloat16 if coarse else dtype
+    x = torch.randn(rows, below, generator=random).to(played)
+    gradient = torch.randn(rows, above, generator=random).to(played)
+    weight = torch.nn.Parameter(torch.randn(above, below, generator=random).to(dtype))
+    rule = torch.optim.SGD([weight], lr=0.1, momentum=0.7)
+    moved = weight.detach().clone(), torch.zeros(above, below, dtype=dtype)
+    low = torch.empty(above, below, dtype=torch.bfloat16) if coarse else None
+    for _ in range(3):
+        weight.grad = (gradient.t() @ x).to(dtype)
+        rule.step()
+        move(Moved(*moved, low, 0.1, 0.7), gradient, x)
+    close(moved[0], weight.detach(), 2 * BOUND[dtype])
+    close(moved[1], rule.state[weight]["momentum_buffer"], 2 * BOUND[dtype])
+    if low is not None:
+        assert torch.equal(low, moved[0].to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_largest_piece_and_the_first_of_equal_ones(dtype, random):
+    y = torch.randn(9, 3 * 33, generator=random).to(dtype)
+    y[0] = 1.5
+    y[1, 33:66] = float("nan")
+    h, piece = largest(y, 3)
+    of_units = y.unflatten(1, (3, 33))
+    assert torch.equal(h.nan_to_num(9), of_units.amax(1).nan_to_num(9)) and bool(h[1].isnan().all())
+    assert torch.equal(piece[2:].long(), of_units[2:].argmax(1))
+    assert not piece[0].any() and bool((piece[1] == 1).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("keep", [0.5, 0.8, 1e-9])
+def test_masks_are_those_of_dropout(dtype, keep, random):
+    x = torch.randn(30, 301, generator=random).to(dtype)
+    before = random.get_state()
+    wanted = dropout(x.float() if dtype == torch.bfloat16 else x, keep, random).to(dtype)  # rounded once
+    random.set_state(before)
+    assert torch.equal(masked(x, numbers_for(x, random), keep), wanted)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+def test_threads_are_those_of_torch():
+    """Two OpenMP runtimes would have their threads wait for each other."""
+    program = (
+        "import torch; from advnets.training import kernels; torch.rand(300, 300) @ torch.rand(300, 300); "
+        "kernels.prepare(); kernels.largest(torch.rand(64, 8), 2); "
+        "print({line.split()[-1] for line in open('/proc/self/maps') if 'gomp' in line or 'iomp' in line})"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert len(eval(told.stdout)) == 1, told.stdout
+
+
+def test_a_compiler_is_found_where_it_is_named(monkeypatch, tmp_path):
+    program = tmp_path / "my-c++"
+    program.write_text("#!/bin/sh\necho 'no licence' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("CXX", str(program))
+    assert kernels.compiler() == str(program)
+    kernels._library.cache_clear()
+    with pytest.raises(kernels.CompilerError, match="my-c\\+\\+: no licence"):
+        kernels.prepare()
+    monkeypatch.setenv("CXX", str(tmp_path / "none"))
+    assert kernels.compiler() is None
+    monkeypatch.delenv("CXX")
+    assert os.path.isabs(kernels.compiler() or "/")
+    kernels.prepare()
