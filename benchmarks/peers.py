@@ -214,13 +214,17 @@ def main() -> int:
     parser.add_argument("--python", default=sys.executable, help="interpreter of the environment with other libraries")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--block", type=int, default=25, help="steps before the next arm's turn")
-    parser.add_argument("--arms", nargs="+", default=[*OF_STEP, *peer_arms.ARMS], choices=[*OF_STEP, *peer_arms.ARMS])
+    parser.add_argument("--arms", nargs="+", choices=[*OF_STEP, *peer_arms.ARMS], help="all that this machine is for")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--recipe", default="mnist", help="another with fully connected nets: for arms of step.py")
     parser.add_argument("--serve", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(*options.serve)
+    if options.arms is None:
+        import step  # what serves a library may have no torch
+
+        options.arms = [*step.arms_here(), *peer_arms.ARMS]
     if options.recipe != "mnist" and not {*options.arms} <= {*OF_STEP}:
         parser.error(f"--recipe {options.recipe}: other libraries have the nets of mnist alone, so give --arms ours …")
     found = measure(options.arms, options.python, options.recipe, options.rounds, options.block)

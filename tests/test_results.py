@@ -151,7 +151,8 @@ def test_costs_were_measured_of_every_part_recipe_and_library():
     assert names == [name for name in recipes.RECIPES if name in names]
     assert {row["recipe"] for row in found["recipes"] if "failed" in row} == {"tfd"}  # nobody may pass its faces on
     arms = found["peers"]["arms"]
-    assert list(arms) == [*peers.OF_STEP, *peer_arms.ARMS] and not found["peers"]["failed"]
+    ours = [name for name in peers.OF_STEP if "bf16" not in name or name in arms]  # left out where it saves nothing
+    assert list(arms) == [*ours, *peer_arms.ARMS] and not found["peers"]["failed"]
     assert all(len(one["milliseconds"]) == found["peers"]["rounds"] for one in arms.values())
     measures = [row["measure"] for row in found["evaluation"]]
     assert measures == [name for name in costs.MEASURES if name in measures]

@@ -15,7 +15,7 @@ from advnets.errors import InputError
 from advnets.training import compiled, kernels
 from advnets.training.batches import Batches
 from advnets.training.game import new_game
-from advnets.training.step import released_step
+from advnets.training.step import SMALLEST_SEED, _seeds, measure, released_step
 
 needs_compiler = pytest.mark.skipif(kernels.compiler() is None, reason="no C++ compiler")
 TINY = ["train", "digits", "--generator.hidden", "16", "--discriminator.hidden", "8", "--train.learning_rate", "0.3"]
@@ -95,6 +95,42 @@ def test_it_plays_the_game_of_the_plain_step(name):
     assert one.summed == other.summed == STEPS == int(other.average.n_averaged)
     now = other.generator.net.parameters()
     assert max((a - b).abs().max().item() for a, b in zip(begun, now, strict=True)) > 1e-4
+
+
+def test_weights_in_bfloat16_are_those_of_now_whoever_changed_them():
+    config = dataclasses.replace(TWIN, train=dataclasses.replace(TWIN.train, precision="bf16-mixed"))
+    made, _ = game(config)
+    player = made.generator
+    side = compiled._Side(player, config.train)
+
+    def rounded():
+        state = side.state(0, 1)
+        return all(torch.equal(state.played[name], one.bfloat16()) for name, one in state.weights.items())
+
+    assert rounded()
+    player.max_column_norm = 1e-3
+    side.moved()  # limits columns
+    assert rounded()
+    with torch.no_grad():
+        next(player.net.parameters()).add_(1)
+    assert rounded()
+    player.net.load_state_dict({name: one * 2 for name, one in player.net.state_dict().items()})
+    assert rounded()
+
+
+@pytest.mark.parametrize(("minimax", "other"), [(0.0, 1.0), (1.0, 0.0), (0.3, 0.7)])
+def test_gradients_of_both_losses_are_those_of_autograd_also_where_one_player_has_won(minimax, other):
+    train = dataclasses.replace(TWIN.train, minimax_weight=minimax, non_saturating_weight=other)
+    made, _ = game(dataclasses.replace(TWIN, train=train))
+    logits = torch.tensor([-100.0, -3.0, 0.0, 2.0, 90.0, -90.0, -60.0, 0.0, 1.0, 80.0], dtype=torch.float64)
+    d_loss, d_seed, g_loss, g_seed = _seeds(made, logits)
+    d_seed[5:].clamp_min_(SMALLEST_SEED / 5)
+    seed, ratio, measures = compiled._losses(logits, 5, train)
+    torch.testing.assert_close(seed, d_seed, rtol=1e-12, atol=0)
+    torch.testing.assert_close(ratio, (g_seed / d_seed)[5:], rtol=1e-12, atol=0)
+    made.sums.zero_()
+    measure(made, logits[:5], logits[5:], d_loss, g_loss)
+    torch.testing.assert_close(measures, made.sums, rtol=1e-6, atol=1e-6)
 
 
 @needs_compiler

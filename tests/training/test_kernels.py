@@ -63,6 +63,8 @@ def test_weights_are_rounded_as_torch_rounds_them(random):
     made, x, gradient, velocity, _, piece = layer(SHAPES[2], torch.float32, random)
     weight = made.linear.weight.detach()
     weight[0, :5] = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e-40, 3e38])
+    weight[1, :4] = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 1 + 2**-8 + 2**-20])  # ties, and beside one
+    velocity[0][1], gradient[:, 1] = 0, 0  # which stand still
     coarse = torch.empty_like(weight, dtype=torch.bfloat16)
     move_pieces(Moved(weight, velocity[0], coarse, 0.1, 0.7), velocity[1], gradient, piece, x)
     assert weight[0, :5].isnan().tolist() == [True, False, False, False, False]

@@ -52,35 +52,21 @@ def compiled_step(game: Game) -> Move:
             f"--train.compile is on and the C++ compiler fails here ({error}), allowed: a machine where it works; "
             "leave --train.compile out, or mend the compiler"
         ) from error
-    players = game.generator, game.discriminator
-    generator, discriminator = (layers_of(player.net) for player in players)
-    weights = [{name: one.detach() for name, one in player.net.named_parameters()} for player in players]
-    coarse = [Coarse() if game.config.train.precision == "bf16-mixed" else None for _ in players]
+    generator, discriminator = (_Side(player, game.config.train) for player in (game.generator, game.discriminator))
 
     @torch.no_grad()
     def step(game: Game, batches: Batches) -> None:
-        train, real, epoch = game.config.train, batches[game.stage_step].flatten(1), game.epoch(batches.per_epoch)
-        of_g, of_d = (
-            State(
-                exact,
-                own.of(exact) if own else exact,
-                _velocities(player),
-                *player.rates(train, game.stage_step, epoch),
-            )
-            for player, exact, own in zip(players, weights, coarse, strict=True)
-        )
-        fake, passed_g = forward(generator, of_g.played, game.latents(len(real)), game.random)
-        logits, passed_d = forward(discriminator, of_d.played, torch.cat([real, fake]), game.random)
-        seed, ratio, measures = _losses(logits.squeeze(1).to(game.dtype), len(real), train)
+        real, epoch = batches[game.stage_step].flatten(1), game.epoch(batches.per_epoch)
+        of_g, of_d = (side.state(game.stage_step, epoch) for side in (generator, discriminator))
+        fake, passed_g = forward(generator.layers, of_g.played, game.latents(len(real)), game.random)
+        logits, passed_d = forward(discriminator.layers, of_d.played, torch.cat([real, fake]), game.random)
+        seed, ratio, measures = _losses(logits.squeeze(1).to(game.dtype), len(real), game.config.train)
         game.moved = True
-        of_fake = backward(discriminator, of_d, passed_d, seed.unsqueeze(1), fixed=len(real))
+        of_fake = backward(discriminator.layers, of_d, passed_d, seed.unsqueeze(1), fixed=len(real))
         assert of_fake is not None  # some rows are not fixed
-        backward(generator, of_g, passed_g, of_fake * ratio.unsqueeze(1))
-        for own, state in zip(coarse, (of_g, of_d), strict=True):
-            if own:
-                own.seen(state.weights)
-        for player in players:
-            player.limit()
+        backward(generator.layers, of_g, passed_g, of_fake * ratio.unsqueeze(1))
+        for side in (generator, discriminator):
+            side.moved()
         game.follow()
         game.sums += measures
         game.summed += 1
@@ -93,48 +79,58 @@ def _losses(
 ) -> tuple[Float[Tensor, " both"], Float[Tensor, " fakes"], Float[Tensor, " measures"]]:
     """Return the gradient of D's loss by the logits, what turns that by a fake into G's, and the MEASURES.
 
-    In closed form what `seeds` and `measure` of `advnets.training.step` find; dlog σ(l)/dl = σ(−l).
+    In closed form what `released_step` finds by autograd: d log σ(l)/dl = σ(−l).
     """
-    saturating, other = train.minimax_weight, train.non_saturating_weight
+    minimax, other = train.minimax_weight, train.non_saturating_weight
     of_data, of_fake = logits[:half], logits[half:]
     d_real, d_fake, rejected = of_data.sigmoid(), of_fake.sigmoid(), (-of_fake).sigmoid()
     by_fake = d_fake.clamp_min(2 * SMALLEST_SEED)
     seed = torch.cat([-(-of_data).sigmoid(), by_fake]) / (2 * half)
-    ratio = -2 * (saturating * d_fake + other * rejected) / by_fake
+    ratio = -2 * (minimax * d_fake + other * rejected) / by_fake
     accepted, refused = logsigmoid(of_fake).mean(), logsigmoid(-of_fake).mean()
     value = logsigmoid(of_data).mean() + refused
-    g_loss = saturating * refused - other * accepted
+    g_loss = minimax * refused - other * accepted
     measures = torch.stack([value, -value / 2, g_loss, d_real.mean(), d_fake.mean()])
     return seed, ratio, measures.to(torch.float32)
 
 
-class Coarse:
-    """The weights in bfloat16, which a step makes of the new ones while they are at hand; made anew after others did.
+class _Side:
+    """A player with what its steps need: layers, weights, and these in bfloat16 where they are multiplied so.
 
-    Whether others (a checkpoint, a limit of column norms) changed the weights is told by their version counters.
+    A step makes the latter of the new weights while they are at hand. They are made anew after others (a checkpoint, a
+    limit of column norms) have changed the weights, which version counters tell.
     """
 
-    def __init__(self) -> None:
-        self.weights: Weights = {}
+    def __init__(self, player: Player, train: TrainConfig) -> None:
+        self.player, self.train, self.layers = player, train, layers_of(player.net)
+        self.parameters = dict(player.net.named_parameters())
+        self.weights: Weights = {name: one.detach() for name, one in self.parameters.items()}
+        self.coarse: Weights = {}
         self.versions: list[int] = []
 
-    def of(self, exact: Weights) -> Weights:
-        """Return those of these weights."""
-        if self.versions != [weight._version for weight in exact.values()]:
-            self.weights = {name: weight.to(torch.bfloat16) for name, weight in exact.items()}
-        return self.weights
+    def state(self, step: int, epoch: int) -> State:
+        """Return what this step moves, and how far."""
+        played = self.weights
+        if self.train.precision == "bf16-mixed":
+            if self.versions != self._versions():
+                self.coarse = {name: weight.to(torch.bfloat16) for name, weight in self.weights.items()}
+            played = self.coarse
+        return State(self.weights, played, self._velocities(), *self.player.rates(self.train, step, epoch))
 
-    def seen(self, exact: Weights) -> None:
-        """Take note that they belong to these weights."""
-        self.versions = [weight._version for weight in exact.values()]
+    def moved(self) -> None:
+        """Take note that the weights in bfloat16 are those of now, then limit column norms."""
+        self.versions = self._versions()
+        self.player.limit()
 
+    def _versions(self) -> list[int]:
+        return [weight._version for weight in self.weights.values()]
 
-def _velocities(player: Player) -> Weights:
-    """Return the optimiser's velocities by the names of the weights; they begin at zero."""
-    found = {}
-    for name, weight in player.net.named_parameters():
-        state = player.optimiser.state[weight]
-        if state.get("momentum_buffer") is None:
-            state["momentum_buffer"] = torch.zeros_like(weight)
-        found[name] = state["momentum_buffer"]
-    return found
+    def _velocities(self) -> Weights:
+        """Return the optimiser's velocities by the names of the weights; they begin at zero."""
+        found = {}
+        for name, weight in self.parameters.items():
+            state = self.player.optimiser.state[weight]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(weight)
+            found[name] = state["momentum_buffer"]
+        return found

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,7 +138,16 @@ def move_pieces(
 
 
 def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> None:
-    real = ctypes.c_double if dtype == torch.float64 else ctypes.c_float
-    pointers = [ctypes.c_void_p(None if tensor is None else tensor.data_ptr()) for tensor in tensors]
+    pointers = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+    _function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes)
+
+
+@functools.cache
+def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., None]:
+    """Return a function of the library for numbers of a type, and tell ctypes what it takes."""
     function = getattr(_library(), f"{name}_{str(dtype).removeprefix('torch.')}")
-    function(*pointers, *map(real, rates), *map(ctypes.c_int64, sizes))
+    real = ctypes.c_double if dtype == torch.float64 else ctypes.c_float
+    function.argtypes = [*[ctypes.c_void_p] * pointers, *[real] * rates, *[ctypes.c_int64] * sizes]
+    function.restype = None
+    made: Callable[..., None] = function
+    return made

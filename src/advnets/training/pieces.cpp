@@ -23,6 +23,7 @@ constexpr int kRegister = 16;
 #endif
 constexpr int kTile = 256;  // bytes of a row that are worked on together: they stay in registers, those of x in the cache
 constexpr int64_t kUnits = 64, kRows = 128;  // units or rows between two looks for work
+constexpr int64_t kAlone = 1 << 16;          // numbers that one thread is done with before it has woken another
 
 template <typename T> struct Tile {
   typedef T Vector __attribute__((vector_size(kRegister)));
@@ -77,7 +78,7 @@ void store(double x, double* to) { *to = x; }
 // x where its number is below the threshold, scaled; zero elsewhere.
 template <typename T, typename Scale>
 void masked(T* kept, const T* x, const int16_t* numbers, Scale scale, int64_t count, int16_t threshold) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (count > kAlone)
   for (int64_t first = 0; first < count; first += 4096) {
     const int64_t last = std::min(first + 4096, count);
     for (int64_t i = first; i < last; i++) store(number(x[i]) * (numbers[i] < threshold ? scale : Scale(0)), &kept[i]);
@@ -86,7 +87,7 @@ void masked(T* kept, const T* x, const int16_t* numbers, Scale scale, int64_t co
 
 template <typename T>
 void largest(T* h, int32_t* piece, const T* y, int64_t rows, int64_t units, int64_t pieces) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * units * pieces > kAlone)
   for (int64_t n = 0; n < rows; n++) {
     T* best = h + n * units;
     int32_t* which = piece + n * units;
@@ -109,7 +110,7 @@ void largest(T* h, int32_t* piece, const T* y, int64_t rows, int64_t units, int6
 template <typename T> struct ByPiece {
   ByPiece(const T* g, const int32_t* piece, int64_t rows, int64_t units, int64_t pieces)
       : row(rows * units), begin(units * (pieces + 1)), factor(rows * units) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (rows * units > kAlone / 4)
     for (int64_t first = 0; first < units; first += kUnits) {
       const int64_t last = std::min(first + kUnits, units);
       for (int64_t n = 0; n < rows; n++)
@@ -156,7 +157,7 @@ template <typename T>
 void by_weight(const Moved<T> moved, T* of_bias, const T* g, const int32_t* piece, const T* x, int64_t rows,
                int64_t below, int64_t units, int64_t pieces) {
   const ByPiece<T> sorted(g, piece, rows, units, pieces);
-#pragma omp parallel for collapse(2) schedule(dynamic)
+#pragma omp parallel for collapse(2) schedule(dynamic) if (rows * units * below > 8 * kAlone)
   for (int64_t first = 0; first < below; first += Tile<T>::kWidth)
     for (int64_t begin = 0; begin < units; begin += kUnits) {
       const Tile<T> tile(x, rows, below, first);
@@ -186,7 +187,7 @@ void by_weight(const Moved<T> moved, T* of_bias, const T* g, const int32_t* piec
 template <typename T>
 void by_input(T* of_x, const T* weight, const T* g, const int32_t* piece, int64_t rows, int64_t below, int64_t units,
               int64_t pieces) {
-#pragma omp parallel for collapse(2) schedule(dynamic)
+#pragma omp parallel for collapse(2) schedule(dynamic) if (rows * units * below > 8 * kAlone)
   for (int64_t first = 0; first < below; first += Tile<T>::kWidth)
     for (int64_t begin = 0; begin < rows; begin += kRows) {
       const Tile<T> tile(weight, pieces * units, below, first);
@@ -203,7 +204,7 @@ void by_input(T* of_x, const T* weight, const T* g, const int32_t* piece, int64_
 // The same step by a gradient that was made in bfloat16.
 void dense(const Moved<float> moved, const uint16_t* gradient, int64_t count) {
   constexpr int64_t kWidth = Tile<float>::kWidth;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (count > kAlone)
   for (int64_t first = 0; first < count; first += kWidth) {
     float exact[kWidth];
     const int64_t width = std::min(kWidth, count - first);
