@@ -99,7 +99,7 @@ WRITERS = {
     "data/images.py": "the null device in the place of standard error",
     "cli/interruption.py": "to the terminal",
     "cli/main.py": "the null device in the place of a closed pipe",
-    "runs.py": "the reservation of a folder",
+    "folders.py": "the reservation of a folder",
     "evaluation/kept.py": "the folder of the cache",
     "evaluation/report.py": "pictures in memory",
     "cli/output.py": "the folder of an output",

@@ -9,7 +9,8 @@ import pytest
 from advnets import checksums, disk, locks
 from advnets.config import Config
 from advnets.errors import InputError
-from advnets.runs import KEPT_CHECKPOINTS, Run, list_runs, next_folder, read_json, reserved, write_json
+from advnets.folders import next_folder, reserved
+from advnets.runs import KEPT_CHECKPOINTS, Run, list_runs, read_json, write_json
 
 FACTS = {"data": {"shape": [1, 8, 8]}}
 
@@ -256,3 +257,7 @@ def test_a_checkpoint_dropped_while_it_is_read_gives_way_to_the_newer_one(run, m
 
     monkeypatch.setattr(checksums, "damage", slow)
     assert run.verified_checkpoint() == run.checkpoint(4)
+
+
+def test_text_is_taken_for_a_path(tmp_path):
+    assert Run(str(tmp_path)) == Run(tmp_path) and not Run(str(tmp_path)).exists()

@@ -40,6 +40,10 @@ class Run:
     """One run folder."""
 
     path: Path
+    """Of the folder; text is taken for a path."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
 
     @property
     def log(self) -> Path:
@@ -369,31 +373,3 @@ def _began(run: Run) -> int:
 def _next_moment(folder: Path) -> int:
     """Nanoseconds since 1970, but later than any run of a folder began, whatever became of the clock."""
     return max([time.time_ns(), *(_began(run) + 1 for run in list_runs(folder))])
-
-
-def next_folder(folder: Path, name: str) -> Path:
-    """Return the first free folder/name-N."""
-    number = 1
-    while (folder / f"{name}-{number}").exists():
-        number += 1
-    return folder / f"{name}-{number}"
-
-
-@contextlib.contextmanager
-def reserved(folder: Path, name: str) -> Iterator[Path]:
-    """Make the first free folder/name-N, which no other process then gets; remove what stays empty."""
-    with reporting(f"cannot make a run folder in {folder}"):
-        disk.make_folder(folder)
-        path = next_folder(folder, name)
-        while True:
-            try:
-                path.mkdir()
-                break
-            except FileExistsError:
-                path = next_folder(folder, name)
-    try:
-        yield path
-    finally:
-        with contextlib.suppress(OSError):  # not empty
-            path.rmdir()
-            folder.rmdir()

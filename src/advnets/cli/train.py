@@ -15,9 +15,10 @@ from advnets.cli.training import launched, trained, with_precision
 from advnets.config import Config, DataConfig, to_json
 from advnets.data import CATALOGUE, DataSet, load
 from advnets.errors import plain
+from advnets.folders import next_folder, reserved
 from advnets.history import last_line
 from advnets.parameters import parameter_counts
-from advnets.runs import Run, next_folder, reserved
+from advnets.runs import Run
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
