@@ -133,10 +133,25 @@ def test_a_compiler_is_found_where_it_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("CXX", str(program))
     assert kernels.compiler() == str(program)
     kernels._library.cache_clear()
-    with pytest.raises(kernels.CompilerError, match="my-c\\+\\+: no licence"):
+    with pytest.raises(kernels.CompilerError, match=r"my-c\+\+: no licence"):
         kernels.prepare()
     monkeypatch.setenv("CXX", str(tmp_path / "none"))
     assert kernels.compiler() is None
     monkeypatch.delenv("CXX")
     assert os.path.isabs(kernels.compiler() or "/")
     kernels.prepare()
+
+
+def test_a_folder_whose_files_may_not_be_executed_is_named(monkeypatch):
+    def refuses(file):
+        raise OSError(f"{file}: failed to map segment from shared object")
+
+    kernels._library.cache_clear()
+    monkeypatch.setattr(kernels.ctypes, "CDLL", refuses)
+    with pytest.raises(kernels.CompilerError, match=r"cannot be loaded: .*failed to map segment.*; set TMPDIR"):
+        kernels.prepare()
+
+
+def test_memory_that_is_not_contiguous_is_refused(random):
+    with pytest.raises(ValueError, match="largest: a tensor is not contiguous"):
+        largest(torch.randn(8, 6, generator=random).t(), 2)

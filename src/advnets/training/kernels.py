@@ -41,7 +41,7 @@ class CompilerError(RuntimeError):
 _SOURCE = Path(__file__).with_name("pieces.cpp")
 _COMPILERS = "g++", "clang++", "c++"
 _BUILDS: list[list[str]] = [["-march=native", "-fopenmp"], ["-march=native"], []]
-"""Flags to try. Only g++ takes threads from where torch has them; two sets of them would wait for each other."""
+"""Flags to try. Only GCC's threads are those that torch has already, on Linux; two sets would wait for each other."""
 
 
 def compiler() -> str | None:
@@ -63,15 +63,22 @@ def compiler_version() -> str:
 def _library() -> ctypes.CDLL:
     """Compile and load `pieces.cpp`. Raises CompilerError where the compiler fails."""
     program = compiler() or "g++"
-    builds = _BUILDS if Path(program).name.startswith("g++") and sys.platform == "linux" else _BUILDS[1:]
+    builds = _BUILDS if sys.platform == "linux" and "clang" not in compiler_version() else _BUILDS[1:]
     with tempfile.TemporaryDirectory() as folder:
         target = str(Path(folder, "pieces.so"))
         for flags in builds:
             words = [program, "-std=c++17", "-O3", *flags, "-shared", "-fPIC", str(_SOURCE), "-o", target]
             done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
             if done.returncode == 0:
-                return ctypes.CDLL(target)
+                return _loaded(target)
     raise CompilerError(f"{program}: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}")
+
+
+def _loaded(file: str) -> ctypes.CDLL:
+    try:
+        return ctypes.CDLL(file)
+    except OSError as error:  # a file system whose files may not be executed
+        raise CompilerError(f"what it makes cannot be loaded: {error}; set TMPDIR to another folder") from error
 
 
 def prepare() -> None:
@@ -84,6 +91,7 @@ def masked(x: Float[Tensor, "*shape"], numbers: Int[Tensor, "*shape"] | None, ke
     if numbers is None:
         return x
     below, scale = threshold(keep)
+    x = x.contiguous()
     kept = torch.empty_like(x)
     _call("masked", x.dtype, [kept, x, numbers], [x.numel(), below], scale)
     return kept
@@ -138,6 +146,8 @@ def move_pieces(
 
 
 def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> None:
+    if not all(tensor is None or tensor.is_contiguous() for tensor in tensors):
+        raise ValueError(f"{name}: a tensor is not contiguous")
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
     _function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes)
 

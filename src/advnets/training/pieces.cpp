@@ -1,5 +1,5 @@
-// Dropout, a maxout layer h[n, u] = max_j y[n, j, u], y = x W' + b, its gradients, and steps of momentum. Of the pieces of
-// a unit only the largest has a gradient, so one product in `pieces` is made; a dense product makes them all, most zeros.
+// Dropout, a maxout layer h[n, u] = max_j y[n, j, u], y = x W' + b, its gradients, and steps of momentum. Of the pieces
+// of a unit only the largest has a gradient, so one product in `pieces` is made; a dense one makes all, most of zeros.
 //
 // x: rows x below, y: rows x pieces x units, g: rows x units (the gradient by h), piece: rows x units (the largest j),
 // W, its velocity, its copy in bfloat16: pieces x units x below, b's velocity: pieces x units; all contiguous.
@@ -21,7 +21,7 @@ constexpr int kRegister = 32;
 #else
 constexpr int kRegister = 16;
 #endif
-constexpr int kTile = 256;  // bytes of a row that are worked on together: they stay in registers, those of x in the cache
+constexpr int kTile = 256;  // bytes of a row that are worked on together: they stay in registers
 constexpr int64_t kUnits = 64, kRows = 128;  // units or rows between two looks for work
 constexpr int64_t kAlone = 1 << 16;          // numbers that one thread is done with before it has woken another
 
@@ -179,7 +179,8 @@ void by_weight(const Moved<T> moved, T* of_bias, const T* g, const int32_t* piec
           odd.add(T(1), even.of);
           moved.by(reinterpret_cast<const T*>(odd.of), at, width);
           if (first == 0)
-            of_bias[j * units + u] = std::accumulate(factor + from, factor + to, moved.momentum * of_bias[j * units + u]);
+            of_bias[j * units + u] =
+                std::accumulate(factor + from, factor + to, moved.momentum * of_bias[j * units + u]);
         }
     }
 }
@@ -201,7 +202,7 @@ void by_input(T* of_x, const T* weight, const T* g, const int32_t* piece, int64_
     }
 }
 
-// The same step by a gradient that was made in bfloat16.
+// A step of momentum by a dense gradient in bfloat16.
 void dense(const Moved<float> moved, const uint16_t* gradient, int64_t count) {
   constexpr int64_t kWidth = Tile<float>::kWidth;
 #pragma omp parallel for schedule(static) if (count > kAlone)
@@ -215,7 +216,7 @@ void dense(const Moved<float> moved, const uint16_t* gradient, int64_t count) {
 
 }  // namespace
 
-#define BACKWARD(T, NAME)                                                                                                   \
+#define BACKWARD(T, NAME)                                                                                              \
   void by_weight_##NAME(T* weight, T* velocity, uint16_t* coarse, T* of_bias, const T* g, const int32_t* piece,        \
                         const T* x, T rate, T momentum, int64_t rows, int64_t below, int64_t units, int64_t pieces) {  \
     by_weight<T>({weight, velocity, coarse, rate, momentum}, of_bias, g, piece, x, rows, below, units, pieces);        \
