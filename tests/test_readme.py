@@ -37,10 +37,15 @@ def test_nothing_is_left_to_fill_in():
     assert not [file.name for file in texts if re.search(r"@@|TODO|FIXME|TBD", file.read_text())]
 
 
+PAIRS = ("ours", "products"), ("tutorial", "ours"), ("compiled", "products"), ("tutorial", "compiled")
+
+
 def test_the_speed_in_the_text_is_the_measured_one():
     step = json.loads((ROOT / "results" / "step.json").read_text())
     mnist = json.loads((ROOT / "results" / "mnist.json").read_text())
     pace = mnist["milliseconds_per_step_by_thousand"]
-    for number in (step["ours_over_products"], step["tutorial_over_ours"], pace[-1] / pace[1]):
+    coarse = json.loads((ROOT / "results" / "step-bf16.json").read_text())
+    of_step = [step[f"{one}_over_{other}"] for one, other in PAIRS]
+    for number in (*of_step, coarse["tutorial_over_ours_bf16"], pace[-1] / pace[1]):
         assert f"{number:.2f}" in TEXT
     assert f"{mnist['peak_memory_megabytes']} MB" in TEXT
