@@ -174,7 +174,7 @@ def _check_semi(config: Config) -> None:
 
 
 def _check_compiled(config: Config) -> None:
-    """Refuse to compile what is not one graph of the plain game, or what has no need of it."""
+    """Refuse to compile what another step plays, or what has no need of it."""
     train = config.train
     if train.compile == "off":
         return
