@@ -283,6 +283,16 @@ def speed(name: str) -> Iterator[list[str]]:
     yield from getattr(speed_tables, name)(read("speed.json"))
 
 
+def compiled() -> Iterator[list[str]]:
+    yield ["recipe", "threads", "plain, ms a step", "compiled", "times plain (quartiles)", "largest resident size"]
+    for name, row in read("compiled.json")["recipes"].items():
+        plain, own = row["milliseconds"].values()
+        middle, (low, high) = row["over_ours"].values()
+        size = " and ".join(f"{one:,}" for one in row["mib"].values())
+        numbers = [f"{plain:.1f}", f"{own:.1f}", f"**{middle:.2f}** ({low:.2f} to {high:.2f})"]
+        yield [f"`{name}`", str(row["threads"]), *numbers, f"{size} MiB"]
+
+
 def centres() -> Iterator[list[str]]:
     yield ["samples", "nats", "best σ"]
     for one in read("curve.json")["streamed"]:
@@ -305,6 +315,7 @@ def shares() -> Iterator[list[str]]:
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "best": best,
     "centres": centres,
+    "compiled": compiled,
     "completion": completion,
     "completion-tables": completion_tables,
     "doctor": doctor,
