@@ -193,6 +193,7 @@ def test_a_compiler_that_fails_is_one_line(tmp_path, monkeypatch, capsys):
     assert main([*TINY, "--train.compile", "on", "--steps", "2", "--out", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert f"the C++ compiler fails here ({broken}: cannot find libgomp), allowed: a machine where it works" in said
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

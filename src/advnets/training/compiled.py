@@ -25,7 +25,7 @@ Move = Callable[[Game, Batches], None]
 
 
 def require_compiler(config: Config, device: torch.device, processes: int) -> None:
-    """Raise InputError where a step is to be compiled and cannot be: no C++ compiler, a GPU, several processes."""
+    """Compile what a step needs. Raise InputError where there is no compiler, or it fails; a GPU; several processes."""
     if config.train.compile == "off":
         return
     lacks = (
@@ -38,13 +38,6 @@ def require_compiler(config: Config, device: torch.device, processes: int) -> No
             f"--train.compile is on and {lacks}, allowed: one process on a CPU, with g++ or clang++ on the path; leave "
             "--train.compile out"
         )
-
-
-def compiled_step(game: Game) -> Move:
-    """Return `released_step` of this game with its backward pass written out.
-
-    Raises InputError where the compiler fails.
-    """
     try:
         kernels.prepare()
     except kernels.CompilerError as error:
@@ -52,6 +45,10 @@ def compiled_step(game: Game) -> Move:
             f"--train.compile is on and the C++ compiler fails here ({error}), allowed: a machine where it works; "
             "leave --train.compile out, or mend the compiler"
         ) from error
+
+
+def compiled_step(game: Game) -> Move:
+    """Return `released_step` of this game with its backward pass written out; `require_compiler` comes first."""
     generator, discriminator = (_Side(player, game.config.train) for player in (game.generator, game.discriminator))
 
     @torch.no_grad()
