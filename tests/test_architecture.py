@@ -180,3 +180,15 @@ def test_no_file_executes_code(path: Path) -> None:
 )
 def test_the_search_finds_what_it_should(source: str, found: int) -> None:
     assert len(list(loads_that_execute_code(source))) == found
+
+
+def test_the_repository_holds_no_data() -> None:
+    """Nor anything else that came in by accident: what is tracked has a known place and a size that is told."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: nothing tells what is tracked")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    tracked = [Path(name) for name in listed.stdout.split("\0") if name]
+    folders = {".ci", ".github", "benchmarks", "docs", "examples", "results", "src", "tests"}
+    assert {name.parts[0] for name in tracked if len(name.parts) > 1} <= folders
+    large = {str(name) for name in tracked if (ROOT / name).is_file() and (ROOT / name).stat().st_size > 1_000_000}
+    assert large <= {"results/doctor-logs.json.xz"}
