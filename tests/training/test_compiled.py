@@ -183,6 +183,13 @@ def test_no_compiler_is_one_line_and_leaves_no_run(monkeypatch, capsys, tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_compiler_that_is_named_and_not_there_is_named_in_the_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert main([*TINY, "--train.compile", "on", "--steps", "2", "--out", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert "there is no C++ compiler at no-such-compiler, as the variable CXX has it, allowed: " in err
+
+
 @needs_compiler
 def test_a_compiler_that_fails_is_one_line(tmp_path, monkeypatch, capsys):
     broken = tmp_path / "g++"

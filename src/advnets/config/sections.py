@@ -230,7 +230,7 @@ class TrainConfig:
     precision: Literal["32-true", "64-true", "bf16-mixed", "auto"] = "32-true"
     """Number format, in lightning-fabric's words; auto tries and writes down whether bf16-mixed is faster here."""
     compile: Literal["on", "off"] = "off"
-    """Whether a step is made of compiled parts; for fully connected nets in released mode, on one CPU."""
+    """Whether a C++ compiler makes a step faster; for fully connected nets in released mode, on one CPU."""
 
 
 @dataclass(frozen=True)

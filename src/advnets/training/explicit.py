@@ -16,7 +16,7 @@ from advnets.config import Activation
 from advnets.nets.dropout import Random, numbers_for
 from advnets.nets.init import for_layer
 from advnets.nets.maxout import Maxout, MaxoutDiscriminator
-from advnets.nets.mlp import MLPGenerator
+from advnets.nets.mlp import MLPGenerator, activate
 from advnets.training.kernels import Moved, largest, masked, move, move_pieces, pieces_by_input
 
 Weights = dict[str, Tensor]
@@ -80,7 +80,7 @@ def forward(
         numbers = numbers_for(x, random) if layer.keep < 1 else None
         x = masked(x, numbers, layer.keep).to(weight.dtype)
         y = torch.addmm(bias, x, weight.t())
-        h, piece = largest(y, layer.pieces) if layer.pieces > 1 else (_activate_(y, layer.activation), None)
+        h, piece = largest(y, layer.pieces) if layer.pieces > 1 else (activate(y, layer.activation), None)
         passed.append(Passed(x, numbers, h, piece))
         x = h
     return x, passed
@@ -132,17 +132,6 @@ def _through(
     if coarse is not None:
         state.played[f"{layer.name}.bias"].copy_(bias)
     return below
-
-
-def _activate_(y: Float[Tensor, "*shape"], activation: Activation) -> Float[Tensor, "*shape"]:
-    """Apply an activation in place."""
-    match activation:
-        case "rectifier":
-            return y.relu_()
-        case "sigmoid":
-            return y.sigmoid_()
-        case "linear":
-            return y
 
 
 def _by_sum(

@@ -50,6 +50,11 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, [named] if named else _COMPILERS)), None)
 
 
+def named() -> str:
+    """Return what to say of the variable CXX where it is set, which is what to change where there is no compiler."""
+    return f" at {os.environ['CXX']}, as the variable CXX has it" if os.environ.get("CXX") else ""
+
+
 def compiler_version() -> str:
     """Return the first line of what the compiler says of itself; "none" where there is none."""
     program = compiler()
