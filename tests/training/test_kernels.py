@@ -9,10 +9,19 @@ import torch
 
 from advnets.nets.dropout import dropout, numbers_for
 from advnets.nets.maxout import Maxout
+from advnets.nets.mlp import activate
 from advnets.training import kernels
-from advnets.training.kernels import Moved, largest, masked, move, move_pieces, pieces_by_input
+from advnets.training.kernels import Moved, backward, largest, linear, masked, slope
 
 pytestmark = pytest.mark.skipif(kernels.compiler() is None, reason="no C++ compiler")
+MAPS = [  # rows, below, above: beyond whole tiles, blocks and fours, and narrow
+    (100, 784, 1200),
+    (1, 1, 16),
+    (3, 129, 65),
+    (9, 70, 130),
+    (5, 260, 17),
+    (4, 300, 15),
+]
 SHAPES = [  # rows, below, units, pieces
     (200, 784, 240, 5),
     (1, 1, 1, 2),
@@ -42,21 +51,96 @@ def close(found, wanted, bound):
     assert (found - wanted).abs().max() <= bound * wanted.abs().max()
 
 
+def rectified(shape, share, dtype, random):
+    """Numbers of which about a share is not zero, the first row and column without any."""
+    kept = torch.rand(shape, generator=random) < share
+    kept[0], kept[:, 0] = False, False
+    return torch.randn(shape, dtype=dtype, generator=random) * kept
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0], ids="{} of x".format)
+@pytest.mark.parametrize("shape", MAPS, ids=str)
+@pytest.mark.parametrize("dtype", BOUND, ids=str)
+def test_a_linear_map_of_many_zeros_is_that_of_torch(shape, share, dtype, random):
+    rows, below, above = shape
+    x = rectified((rows, below), share, dtype, random)
+    weight = torch.randn(above, below, dtype=dtype, generator=random)
+    bias = torch.randn(above, dtype=dtype, generator=random)
+    close(linear(x, weight, bias), torch.addmm(bias, x, weight.t()), 2 * BOUND[dtype])
+
+
+def test_what_is_not_finite_is_passed_on(random):
+    x = rectified((4, 40), 0.3, torch.float32, random)
+    x[2, 5], x[3, 7] = float("nan"), float("inf")
+    found = linear(x, torch.randn(30, 40, generator=random), torch.zeros(30))
+    assert not found[2:].isfinite().any() and found[:2].isfinite().all()
+
+
+@pytest.mark.parametrize("skipped", [None, 0, 2], ids="skipped {}".format)
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0], ids="{} of g".format)
+@pytest.mark.parametrize("shape", MAPS, ids=str)
+@pytest.mark.parametrize("dtype", BOUND, ids=str)
+def test_a_map_moves_as_by_sgd_whatever_share_of_its_gradient_is_zero(shape, share, skipped, dtype, random):
+    rows, below, above = shape
+    skipped = None if skipped is None else min(skipped, rows)
+    x = torch.randn(rows, below, dtype=dtype, generator=random)
+    gradient = rectified((rows, above), share, dtype, random)
+    weight = torch.randn(above, below, dtype=dtype, generator=random)
+    velocity = [torch.randn(above, below, dtype=dtype, generator=random), torch.randn(above, dtype=dtype)]
+    of_x = gradient[skipped or 0 :] @ weight
+    wanted = [0.7 * velocity[0] + gradient.t() @ x, 0.7 * velocity[1] + gradient.sum(0)]
+    to = weight - 0.1 * wanted[0]
+    found = backward(Moved(weight, velocity[0], None, 0.1, 0.7), velocity[1], gradient, None, x, skipped)
+    for one, other in zip([*velocity, weight], [*wanted, to], strict=True):
+        close(one, other, 2 * BOUND[dtype])
+    assert (found is None) == (skipped is None)
+    if found is not None and found.numel():
+        close(found, of_x, 2 * BOUND[dtype])
+
+
+def test_zeros_are_told_from_few_zeros(random):
+    """Both ways give the same numbers, so what tells which was gone is what a function of the library returns."""
+    weight, bias = torch.randn(64, 64, generator=random), torch.zeros(64)
+    few, many = (rectified((20, 64), share, torch.float32, random) for share in (0.9, 0.3))
+
+    def made(x):
+        return kernels._call("forward", x.dtype, [torch.empty(20, 64), x, weight, bias], [20, 64, 64])
+
+    assert made(many) and not made(few)
+
+
+@pytest.mark.parametrize("skipped", [None, 0, 1], ids="skipped {}".format)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", BOUND, ids=str)
-def test_gradients_of_maxout_are_those_of_autograd(shape, dtype, random):
+def test_gradients_of_maxout_are_those_of_autograd(shape, skipped, dtype, random):
     made, x, gradient, velocity, h, piece = layer(shape, dtype, random)
+    gradient[:, ::3] = 0  # as dropout above it does
     x.requires_grad_()
     out = made(x)
     out.backward(gradient)
     assert torch.equal(h, out.detach())
-    close(pieces_by_input(made.linear.weight.detach(), gradient, piece), x.grad, 2 * BOUND[dtype])
     rate, momentum, weight = 0.1, 0.7, made.linear.weight
     wanted = [momentum * v + w.grad for v, w in zip(velocity, made.parameters(), strict=True)]
     to = weight.detach() - rate * wanted[0]
-    move_pieces(Moved(weight.detach(), velocity[0], None, rate, momentum), velocity[1], gradient, piece, x.detach())
+    moved = Moved(weight.detach(), velocity[0], None, rate, momentum)
+    of_x = backward(moved, velocity[1], gradient, piece, x.detach(), skipped)
     for found, one in zip([*velocity, weight.detach()], [*wanted, to], strict=True):
         close(found, one, 2 * BOUND[dtype])
+    assert (of_x is None) == (skipped is None)
+    if of_x is not None and of_x.numel():
+        close(of_x, x.grad[skipped:], 2 * BOUND[dtype])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("activation", ["rectifier", "sigmoid", "linear"])
+def test_slopes_are_those_of_autograd(activation, dtype, random):
+    y = torch.randn(30, 301, generator=random).double().requires_grad_()
+    gradient = torch.randn(30, 301, generator=random).to(dtype)
+    h = activate(y, activation)
+    h.backward(gradient.double())
+    found = slope(gradient.clone(), h.detach().to(dtype), activation)
+    assert found.dtype == dtype
+    close(found.double(), y.grad, 0.02 if dtype == torch.bfloat16 else BOUND[dtype])
 
 
 def test_weights_are_rounded_as_torch_rounds_them(random):
@@ -66,7 +150,7 @@ def test_weights_are_rounded_as_torch_rounds_them(random):
     weight[1, :4] = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 1 + 2**-8 + 2**-20])  # ties, and beside one
     velocity[0][1], gradient[:, 1] = 0, 0  # which stand still
     coarse = torch.empty_like(weight, dtype=torch.bfloat16)
-    move_pieces(Moved(weight, velocity[0], coarse, 0.1, 0.7), velocity[1], gradient, piece, x)
+    backward(Moved(weight, velocity[0], coarse, 0.1, 0.7), velocity[1], gradient, piece, x, None)
     assert weight[0, :5].isnan().tolist() == [True, False, False, False, False]
     assert torch.equal(coarse.nan_to_num(7), weight.to(torch.bfloat16).nan_to_num(7))
 
@@ -80,12 +164,12 @@ def test_a_linear_map_moves_as_by_sgd(shape, dtype, coarse, random):
     gradient = torch.randn(rows, above, generator=random).to(played)
     weight = torch.nn.Parameter(torch.randn(above, below, generator=random).to(dtype))
     rule = torch.optim.SGD([weight], lr=0.1, momentum=0.7)
-    moved = weight.detach().clone(), torch.zeros(above, below, dtype=dtype)
+    moved, of_bias = (weight.detach().clone(), torch.zeros(above, below, dtype=dtype)), torch.zeros(above, dtype=dtype)
     low = torch.empty(above, below, dtype=torch.bfloat16) if coarse else None
     for _ in range(3):
         weight.grad = (gradient.t() @ x).to(dtype)
         rule.step()
-        move(Moved(*moved, low, 0.1, 0.7), gradient, x)
+        backward(Moved(*moved, low, 0.1, 0.7), of_bias, gradient, None, x, None)
     close(moved[0], weight.detach(), 2 * BOUND[dtype])
     close(moved[1], rule.state[weight]["momentum_buffer"], 2 * BOUND[dtype])
     if low is not None:

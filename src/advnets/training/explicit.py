@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -17,7 +16,8 @@ from advnets.nets.dropout import Random, numbers_for
 from advnets.nets.init import for_layer
 from advnets.nets.maxout import Maxout, MaxoutDiscriminator
 from advnets.nets.mlp import MLPGenerator, activate
-from advnets.training.kernels import Moved, largest, masked, move, move_pieces, pieces_by_input
+from advnets.training import kernels
+from advnets.training.kernels import Moved, largest, linear, masked, slope
 
 Weights = dict[str, Tensor]
 
@@ -79,7 +79,7 @@ def forward(
         weight, bias = weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"]
         numbers = numbers_for(x, random) if layer.keep < 1 else None
         x = masked(x, numbers, layer.keep).to(weight.dtype)
-        y = torch.addmm(bias, x, weight.t())
+        y = linear(x, weight, bias)
         h, piece = largest(y, layer.pieces) if layer.pieces > 1 else (activate(y, layer.activation), None)
         passed.append(Passed(x, numbers, h, piece))
         x = h
@@ -112,36 +112,15 @@ def _through(
     layer: Layer, state: State, kept: Passed, gradient: Float[Tensor, "batch above"], skipped: int | None
 ) -> Float[Tensor, "rest below"] | None:
     """Move a layer by the gradient by its h; return that by what it multiplied, without the rows skipped."""
-    name, below = f"{layer.name}.weight", None
+    name = f"{layer.name}.weight"
     weight, played = state.weights[name], state.played[name]
     coarse = None if played.dtype == weight.dtype else played
     moved = Moved(weight, state.velocities[name], coarse, state.rate, state.momentum)
     of_bias = state.velocities[f"{layer.name}.bias"]
-    if kept.piece is not None:
-        gradient = gradient.to(weight.dtype)
-        if skipped is not None:
-            below = pieces_by_input(weight, gradient[skipped:], kept.piece[skipped:])
-        move_pieces(moved, of_bias, gradient, kept.piece, kept.x.to(weight.dtype))
-    else:
-        gradient = _by_sum(gradient.to(played.dtype), kept.h, layer.activation)
-        if skipped is not None:
-            below = gradient[skipped:] @ played
-        move(moved, gradient, kept.x)
-        of_bias.mul_(state.momentum).add_(gradient.sum(0))
+    if kept.piece is None:
+        gradient = slope(gradient.to(played.dtype), kept.h, layer.activation)
+    below = kernels.backward(moved, of_bias, gradient, kept.piece, kept.x, skipped)
     bias = state.weights[f"{layer.name}.bias"].sub_(of_bias, alpha=state.rate)
     if coarse is not None:
         state.played[f"{layer.name}.bias"].copy_(bias)
     return below
-
-
-def _by_sum(
-    gradient: Float[Tensor, "*shape"], h: Float[Tensor, "*shape"], activation: Activation
-) -> Float[Tensor, "*shape"]:
-    """Return the gradient by what an activation took, given that by the h it made."""
-    match activation:
-        case "rectifier":
-            return gradient * (h > 0)
-        case "sigmoid":
-            return gradient * (h * (1 - h))
-        case "linear":
-            return gradient

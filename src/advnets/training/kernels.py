@@ -1,9 +1,9 @@
-"""What a compiled step adds to the operators of torch: momentum within a product, and maxout's gradients by its pieces.
+"""What a compiled step adds to the operators of torch: momentum within a product, and products without their zeros.
 
-Only the largest piece of a maxout unit has a gradient, so a product of its gradients is a fifth of a dense one with
-five pieces; torch has none that skips the others, and `pieces.cpp` does. It is compiled for the processor at hand when
-it is first asked for, in a second or two. Tensors are contiguous, on a CPU, in float32 or float64; in bfloat16 where
-that is named.
+Half of what dropout passes on is zero, and half or more of what rectifiers do; only the largest piece of a maxout unit
+has a gradient. torch's products make them all the same, and `sparse.cpp` skips them. It is compiled for the processor
+at hand when it is first asked for, in two or three seconds. Tensors are contiguous, on a CPU, in float32 or float64; in
+bfloat16 where that is named.
 """
 
 import ctypes
@@ -21,6 +21,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from advnets.config import Activation
 from advnets.nets.dropout import threshold
 
 
@@ -38,7 +39,7 @@ class CompilerError(RuntimeError):
     """The C++ compiler fails."""
 
 
-_SOURCE = Path(__file__).with_name("pieces.cpp")
+_SOURCE = Path(__file__).with_name("sparse.cpp")
 _COMPILERS = "g++", "clang++", "c++"
 _BUILDS: list[list[str]] = [["-march=native", "-fopenmp"], ["-march=native"], []]
 """Flags to try. Only GCC's threads are those that torch has already, on Linux; two sets would wait for each other."""
@@ -66,11 +67,11 @@ def compiler_version() -> str:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    """Compile and load `pieces.cpp`. Raises CompilerError where the compiler fails."""
+    """Compile and load `sparse.cpp`. Raises CompilerError where the compiler fails."""
     program = compiler() or "g++"
     builds = _BUILDS if sys.platform == "linux" and "clang" not in compiler_version() else _BUILDS[1:]
     with tempfile.TemporaryDirectory() as folder:
-        target = str(Path(folder, "pieces.so"))
+        target = str(Path(folder, "sparse.so"))
         for flags in builds:
             words = [program, "-std=c++17", "-O3", *flags, "-shared", "-fPIC", str(_SOURCE), "-o", target]
             done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
@@ -112,57 +113,87 @@ def largest(
     return h, piece
 
 
-def pieces_by_input(
-    weight: Float[Tensor, "above below"], gradient: Float[Tensor, "batch units"], piece: Int[Tensor, "batch units"]
-) -> Float[Tensor, "batch below"]:
-    """Return the gradient by a maxout layer's input, Σ_u g[n, u]·W[j(n, u), u]."""
-    (rows, units), below = gradient.shape, weight.shape[1]
-    of_x = weight.new_empty(rows, below)
-    given = [of_x, weight, gradient.contiguous(), piece.contiguous()]
-    _call("by_input", weight.dtype, given, [rows, below, units, len(weight) // units])
-    return of_x
+def linear(
+    x: Float[Tensor, "batch below"], weight: Float[Tensor, "above below"], bias: Float[Tensor, " above"]
+) -> Float[Tensor, "batch above"]:
+    """Return x·Wᵀ + b; where many of x's numbers are zero, without their products."""
+    y = x.new_empty(len(x), len(weight))
+    if x.dtype != torch.bfloat16 and _call("forward", x.dtype, [y, x, weight, bias], [*x.shape, len(weight)]):
+        return y
+    return torch.addmm(bias, x, weight.t(), out=y)
 
 
-def move(moved: Moved, gradient: Float[Tensor, "batch above"], x: Float[Tensor, "batch below"]) -> None:
-    """Take v ← μ·v + gᵀ·x and W ← W − lr·v for the weight of a linear map; gᵀ·x is added while it is made.
+def slope(
+    gradient: Float[Tensor, "*shape"], h: Float[Tensor, "*shape"], activation: Activation
+) -> Float[Tensor, "*shape"]:
+    """Turn the gradient by h, what units made, into that by what they took, in its place."""
+    if activation != "linear":
+        _call("slope", h.dtype, [gradient, h], [h.numel(), activation == "sigmoid"])
+    return gradient
+
+
+def backward(
+    moved: Moved,
+    of_bias: Float[Tensor, " above"],
+    gradient: Float[Tensor, "batch units"],
+    piece: Int[Tensor, "batch units"] | None,
+    x: Float[Tensor, "batch below"],
+    skipped: int | None,
+) -> Float[Tensor, "rest below"] | None:
+    """Take v ← μ·v + gᵀ·x and W ← W − lr·v for the weight of a linear map, and the former for its bias.
+
+    Of maxout units g is that of the piece of each that was the largest. Where many of g's numbers are zero, their
+    products are not made. Return the gradient by x, g·W with W as it was, of all rows but the first `skipped`; None:
+    of none.
+    """
+    if piece is None and moved.coarse is not None:
+        return _dense(moved, of_bias, gradient, x, skipped)
+    (rows, below), units, exact = x.shape, gradient.shape[1], moved.weight.dtype
+    of_x = None if skipped is None else moved.weight.new_empty(rows - skipped, below)
+    *tensors, rate, momentum = moved
+    given = [*tensors, of_bias, of_x, gradient.to(exact).contiguous(), piece, x.to(exact)]
+    sizes = [rows, below, units, len(moved.weight) // units, skipped or 0]
+    if _call("backward", exact, given, sizes, rate, momentum):
+        return of_x
+    return _dense(moved, of_bias, gradient, x, skipped)
+
+
+def _dense(
+    moved: Moved,
+    of_bias: Float[Tensor, " above"],
+    gradient: Float[Tensor, "batch above"],
+    x: Float[Tensor, "batch below"],
+    skipped: int | None,
+) -> Float[Tensor, "rest below"] | None:
+    """Take the same step by products of all numbers; gᵀ·x is added to v while it is made.
 
     In bfloat16 it cannot be: torch has no product on processors that starts in bfloat16 and ends in float32.
     """
     weight, velocity, coarse, rate, momentum = moved
+    of_x = None if skipped is None else gradient[skipped:] @ (weight if coarse is None else coarse)
     if coarse is not None:
         _call("dense", weight.dtype, [weight, velocity, coarse, gradient.t() @ x], [weight.numel()], rate, momentum)
-        return
-    torch.addmm(velocity, gradient.t(), x, beta=momentum, out=velocity)
-    weight.add_(velocity, alpha=-rate)
+    else:
+        torch.addmm(velocity, gradient.t(), x, beta=momentum, out=velocity)
+        weight.add_(velocity, alpha=-rate)
+    of_bias.mul_(momentum).add_(gradient.sum(0))
+    return of_x
 
 
-def move_pieces(
-    moved: Moved,
-    of_bias: Float[Tensor, " above"],
-    gradient: Float[Tensor, "batch units"],
-    piece: Int[Tensor, "batch units"],
-    x: Float[Tensor, "batch below"],
-) -> None:
-    """Take the same step for a maxout layer by the gradient by its units, and move the velocity of its bias."""
-    (rows, units), below = gradient.shape, x.shape[1]
-    *tensors, rate, momentum = moved
-    given = [*tensors, of_bias, gradient.contiguous(), piece.contiguous(), x.contiguous()]
-    _call("by_weight", moved.weight.dtype, given, [rows, below, units, len(moved.weight) // units], rate, momentum)
-
-
-def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> None:
+def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> bool:
+    """Call a function of the library; return whether it did what it is for, where it says so."""
     if not all(tensor is None or tensor.is_contiguous() for tensor in tensors):
         raise ValueError(f"{name}: a tensor is not contiguous")
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-    _function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes)
+    return bool(_function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes))
 
 
 @functools.cache
-def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., None]:
+def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., bool | None]:
     """Return a function of the library for numbers of a type, and tell ctypes what it takes."""
     function = getattr(_library(), f"{name}_{str(dtype).removeprefix('torch.')}")
     real = ctypes.c_double if dtype == torch.float64 else ctypes.c_float
     function.argtypes = [*[ctypes.c_void_p] * pointers, *[real] * rates, *[ctypes.c_int64] * sizes]
-    function.restype = None
-    made: Callable[..., None] = function
+    function.restype = ctypes.c_bool if name in ("forward", "backward") else None
+    made: Callable[..., bool | None] = function
     return made
