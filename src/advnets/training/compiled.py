@@ -1,7 +1,7 @@
-"""The step of released mode for `--train.compile on`: the same game, with maxout's zeros skipped and less memory moved.
+"""The step of released mode for `--train.compile on`: the same game, with zeros skipped and less memory moved.
 
 Forward and backward passes of both nets are written out (`advnets.training.explicit`), so that a weight moves within
-the product that makes its gradient, and the pieces of maxout units that were not the largest cost nothing
+the product that makes its gradient, and zeros (after dropout and rectifiers, in gradients) are not multiplied
 (`advnets.training.kernels`, compiled from C++). Random numbers come from the game's stream in the order in which
 `released_step` draws them, so both play the same game to rounding.
 """

@@ -95,7 +95,8 @@ def backward(
 ) -> Float[Tensor, "rest below"] | None:
     """Move a player by the gradient at the top of its net, and return the gradient by its input.
 
-    The first `fixed` rows of the input want none, and it is not made for them; None: no row does.
+    The first `fixed` rows of the input want none, and it is not made for them; None: no row does. `gradient` may be
+    overwritten.
     """
     below: Tensor | None = gradient
     for index in reversed(range(len(layers))):
