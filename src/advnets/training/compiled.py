@@ -29,7 +29,7 @@ def require_compiler(config: Config, device: torch.device, processes: int) -> No
     if config.train.compile == "off":
         return
     lacks = (
-        f"there is no C++ compiler{kernels.named()}" * (kernels.compiler() is None)
+        f"there is no C++ compiler{kernels.where_sought()}" * (kernels.compiler() is None)
         or f"the device is {device.type}" * (device.type != "cpu")
         or f"there are {processes} processes" * (processes > 1)
     )

@@ -51,8 +51,8 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, [named] if named else _COMPILERS)), None)
 
 
-def named() -> str:
-    """Return what to say of the variable CXX where it is set, which is what to change where there is no compiler."""
+def where_sought() -> str:
+    """Say where the variable CXX, if it is set, has a compiler: what to change where there is none."""
     return f" at {os.environ['CXX']}, as the variable CXX has it" if os.environ.get("CXX") else ""
 
 
