@@ -19,7 +19,7 @@ from advnets.training.step import SMALLEST_SEED, _seeds, measure, released_step
 
 needs_compiler = pytest.mark.skipif(kernels.compiler() is None, reason="no C++ compiler")
 TINY = ["train", "digits", "--generator.hidden", "16", "--discriminator.hidden", "8", "--train.learning_rate", "0.3"]
-TINY += ["--train.precision", "bf16-mixed", "--train.sample_every", "1000", "--train.checkpoint_every", "10"]
+TINY += ["--train.sample_every", "1000", "--train.checkpoint_every", "10"]
 STEPS = 40
 TWIN = Config(
     recipe="twin",
@@ -97,6 +97,23 @@ def test_it_plays_the_game_of_the_plain_step(name):
     assert max((a - b).abs().max().item() for a, b in zip(begun, now, strict=True)) > 1e-4
 
 
+@needs_compiler
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_weights_above_rectifiers_lie_by_columns_but_in_bfloat16(precision):
+    """G's top weight, its average and its velocity, also after a velocity was read from a file."""
+    made, batches = game(dataclasses.replace(TWIN, train=dataclasses.replace(TWIN.train, precision=precision)))
+    step, top = compiled.compiled_step(made), made.generator.net.net.layers[-1].weight
+    step(made, batches)
+    velocity = made.generator.optimiser.state[top]
+    velocity["momentum_buffer"] = velocity["momentum_buffer"].contiguous()
+    before = velocity["momentum_buffer"].clone()
+    step(made, batches)
+    found = top, made.average.module.net.layers[-1].weight, velocity["momentum_buffer"]
+    strides = (1, 36) if precision == "64-true" else (12, 1)
+    assert [one.stride() for one in found] == [strides] * 3 and found[0].shape == (36, 12)
+    assert made.generator.net.net.layers[0].weight.is_contiguous() and not torch.equal(found[2], before)
+
+
 def test_weights_in_bfloat16_are_those_of_now_whoever_changed_them():
     config = dataclasses.replace(TWIN, train=dataclasses.replace(TWIN.train, precision="bf16-mixed"))
     made, _ = game(config)
@@ -118,6 +135,7 @@ def test_weights_in_bfloat16_are_those_of_now_whoever_changed_them():
     assert rounded()
 
 
+@needs_compiler
 @pytest.mark.parametrize(("minimax", "other"), [(0.0, 1.0), (1.0, 0.0), (0.3, 0.7)])
 def test_gradients_of_both_losses_are_those_of_autograd_also_where_one_player_has_won(minimax, other):
     train = dataclasses.replace(TWIN.train, minimax_weight=minimax, non_saturating_weight=other)
@@ -125,7 +143,7 @@ def test_gradients_of_both_losses_are_those_of_autograd_also_where_one_player_ha
     logits = torch.tensor([-100.0, -3.0, 0.0, 2.0, 90.0, -90.0, -60.0, 0.0, 1.0, 80.0], dtype=torch.float64)
     d_loss, d_seed, g_loss, g_seed = _seeds(made, logits)
     d_seed[5:].clamp_min_(SMALLEST_SEED / 5)
-    seed, ratio, measures = compiled._losses(logits, 5, train)
+    seed, ratio, measures = kernels.losses(logits, 5, minimax, other, SMALLEST_SEED)
     torch.testing.assert_close(seed, d_seed, rtol=1e-12, atol=0)
     torch.testing.assert_close(ratio, (g_seed / d_seed)[5:], rtol=1e-12, atol=0)
     made.sums.zero_()
@@ -134,19 +152,21 @@ def test_gradients_of_both_losses_are_those_of_autograd_also_where_one_player_ha
 
 
 @needs_compiler
-def test_in_bfloat16_too_and_a_run_goes_on_to_the_bits_of_one_never_stopped(tmp_path, capsys):
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_in_bfloat16_too_and_a_run_goes_on_to_the_bits_of_one_never_stopped(tmp_path, capsys, precision):
+    tiny = [*TINY, "--train.precision", precision]
     plain, whole, halves = (tmp_path / name for name in ("plain", "whole", "halves"))
     ends = (whole, "step-10"), (whole, "step-20"), (plain, "step-20")
     for run, words in (
-        (plain, [*TINY, "--train.compile", "off", "--steps", "20"]),
-        (whole, [*TINY, "--train.compile", "on", "--steps", "20"]),
+        (plain, [*tiny, "--train.compile", "off", "--steps", "20"]),
+        (whole, [*tiny, "--train.compile", "on", "--steps", "20"]),
         (halves, ["train", "--resume", "--steps", "20"]),
     ):
         if run == halves:  # as if the one before had been stopped at step 10
             shutil.copytree(whole, halves)
             shutil.rmtree(halves / "checkpoints" / "step-20")
         assert main([*words, "--out", str(run)]) == 0, capsys.readouterr().err
-    for name in ("generator", "discriminator", "discriminator-optimiser", "game"):
+    for name in ("generator", "generator-optimiser", "average", "discriminator", "discriminator-optimiser", "game"):
         one, other = ((run / f"checkpoints/step-20/{name}.safetensors").read_bytes() for run in (whole, halves))
         assert one == other
     for net in ("generator", "discriminator"):

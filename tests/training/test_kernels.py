@@ -11,7 +11,7 @@ from advnets.nets.dropout import dropout, numbers_for
 from advnets.nets.maxout import Maxout
 from advnets.nets.mlp import activate
 from advnets.training import kernels
-from advnets.training.kernels import Moved, backward, largest, linear, masked, slope
+from advnets.training.kernels import Moved, backward, largest, linear, masked, numbers, slope
 
 pytestmark = pytest.mark.skipif(kernels.compiler() is None, reason="no C++ compiler")
 MAPS = [  # rows, below, above: beyond whole tiles, blocks and fours, and narrow
@@ -58,13 +58,19 @@ def rectified(shape, share, dtype, random):
     return torch.randn(shape, dtype=dtype, generator=random) * kept
 
 
+def by_columns(weight):
+    """The same numbers, column after column in memory."""
+    return weight.t().contiguous().t()
+
+
+@pytest.mark.parametrize("laid", [torch.clone, by_columns])
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0], ids="{} of x".format)
 @pytest.mark.parametrize("shape", MAPS, ids=str)
 @pytest.mark.parametrize("dtype", BOUND, ids=str)
-def test_a_linear_map_of_many_zeros_is_that_of_torch(shape, share, dtype, random):
+def test_a_linear_map_of_many_zeros_is_that_of_torch(shape, share, dtype, laid, random):
     rows, below, above = shape
     x = rectified((rows, below), share, dtype, random)
-    weight = torch.randn(above, below, dtype=dtype, generator=random)
+    weight = laid(torch.randn(above, below, dtype=dtype, generator=random))
     bias = torch.randn(above, dtype=dtype, generator=random)
     close(linear(x, weight, bias), torch.addmm(bias, x, weight.t()), 2 * BOUND[dtype])
 
@@ -98,15 +104,51 @@ def test_a_map_moves_as_by_sgd_whatever_share_of_its_gradient_is_zero(shape, sha
         close(found, of_x, 2 * BOUND[dtype])
 
 
-def test_zeros_are_told_from_few_zeros(random):
-    """Both ways give the same numbers, so what tells which was gone is what a function of the library returns."""
-    weight, bias = torch.randn(64, 64, generator=random), torch.zeros(64)
-    few, many = (rectified((20, 64), share, torch.float32, random) for share in (0.9, 0.3))
+@pytest.mark.parametrize(
+    ("shares", "made"),
+    [
+        ([0.3] * 60, 60),
+        ([0.9] * 60, 0),
+        ([0.3] * 30 + [0.9] * 30, 30),
+        ([0.1] * 90 + [0.9] * 90, 90),  # data and fakes: many zeros in all
+        ([0.9] * 30 + [0.3] * 30, 0),
+        ([0.3] * 55 + [0.9] * 5, 60),  # too few for a product of their own
+    ],
+    ids=["many", "few", "many, then few", "many in all", "few, then many", "few in a few rows"],
+)
+def test_rows_of_many_zeros_are_told_from_others(shares, made, random):
+    """All ways give the same numbers, so what tells which was gone is what a function of the library returns."""
+    rows, weight, bias = len(shares), torch.randn(64, 200, generator=random), torch.randn(64, generator=random)
+    y = torch.empty(rows, 64)
+    x = torch.cat([(torch.rand(1, 200, generator=random) < share).float() for share in shares])
+    found = kernels._call("forward", x.dtype, [y, x, weight, bias], [rows, 200, 64, 0])
+    assert found == made
+    close(linear(x, weight, bias), torch.addmm(bias, x, weight.t()), 1e-5)
 
-    def made(x):
-        return kernels._call("forward", x.dtype, [torch.empty(20, 64), x, weight, bias], [20, 64, 64])
 
-    assert made(many) and not made(few)
+@pytest.mark.parametrize("skipped", [None, 0, 2], ids="skipped {}".format)
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0], ids="{} of x".format)
+@pytest.mark.parametrize("shape", MAPS, ids=str)
+@pytest.mark.parametrize("dtype", BOUND, ids=str)
+def test_a_weight_laid_by_columns_moves_by_the_zeros_of_x(shape, share, skipped, dtype, random):
+    """The gradient by x is asked for only where x is not zero: below there are rectifiers."""
+    rows, below, above = shape
+    skipped = None if skipped is None else min(skipped, rows)
+    x = rectified((rows, below), share, dtype, random)
+    gradient = torch.randn(rows, above, dtype=dtype, generator=random)
+    weight = by_columns(torch.randn(above, below, dtype=dtype, generator=random))
+    velocity = [by_columns(torch.randn(above, below, dtype=dtype, generator=random)), torch.randn(above, dtype=dtype)]
+    of_x = (gradient @ weight)[skipped or 0 :]
+    wanted = [0.7 * velocity[0] + gradient.t() @ x, 0.7 * velocity[1] + gradient.sum(0)]
+    to = weight - 0.1 * wanted[0]
+    found = backward(Moved(weight, velocity[0], None, 0.1, 0.7), velocity[1], gradient, None, x, skipped)
+    for one, other in zip([*velocity, weight], [*wanted, to], strict=True):
+        close(one, other, 2 * BOUND[dtype])
+    assert kernels.laid_by_columns(weight) or 1 in weight.shape
+    assert (found is None) == (skipped is None)
+    if found is not None and found.numel():
+        asked = x[skipped or 0 :] != 0
+        close(found * asked, of_x * asked, 2 * BOUND[dtype])
 
 
 @pytest.mark.parametrize("skipped", [None, 0, 1], ids="skipped {}".format)
@@ -196,6 +238,28 @@ def test_masks_are_those_of_dropout(dtype, keep, random):
     wanted = dropout(x.float() if dtype == torch.bfloat16 else x, keep, random).to(dtype)  # rounded once
     random.set_state(before)
     assert torch.equal(masked(x, numbers_for(x, random), keep), wanted)
+
+
+def test_numbers_are_those_of_dropout_and_leave_the_generator_as_it_would(random):
+    """In blocks of the twister that end within, before and after a draw, and beside other draws."""
+    assert kernels._draws_as_torch()
+    other = torch.Generator()
+    other.set_state(random.get_state())
+    for rows in (200, 1, 3, 156, 157, 311, 5):
+        x = torch.empty(rows, 16)
+        assert torch.equal(numbers(x, random), numbers_for(x, other))
+        assert torch.equal(torch.rand(rows, generator=random), torch.rand(rows, generator=other))
+        assert torch.equal(random.get_state(), other.get_state())
+
+
+def test_numbers_are_torch_s_where_its_generator_is_another(monkeypatch):
+    one, other = (torch.Generator().manual_seed(4) for _ in range(2))
+    monkeypatch.setattr(kernels, "_STATE_BYTES", 5048)
+    kernels._draws_as_torch.cache_clear()
+    assert not kernels._draws_as_torch()
+    x = torch.empty(20, 30)
+    assert torch.equal(numbers(x, one), numbers_for(x, other)) and torch.equal(one.get_state(), other.get_state())
+    kernels._draws_as_torch.cache_clear()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")

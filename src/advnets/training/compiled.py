@@ -10,8 +10,7 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch import Tensor, nn
 
 from advnets.config import Config, TrainConfig
 from advnets.errors import InputError
@@ -19,6 +18,7 @@ from advnets.training import kernels
 from advnets.training.batches import Batches
 from advnets.training.explicit import State, Weights, backward, forward, layers_of
 from advnets.training.game import Game, Player
+from advnets.training.kernels import losses
 from advnets.training.step import SMALLEST_SEED
 
 Move = Callable[[Game, Batches], None]
@@ -49,7 +49,10 @@ def require_compiler(config: Config, device: torch.device, processes: int) -> No
 
 def compiled_step(game: Game) -> Move:
     """Return `released_step` of this game with its backward pass written out; `require_compiler` comes first."""
-    generator, discriminator = (_Side(player, game.config.train) for player in (game.generator, game.discriminator))
+    train, nets = game.config.train, [game.generator.net, game.discriminator.net]
+    for net in nets if game.average is None else [*nets, game.average.module]:
+        _lay_out(net, train)
+    generator, discriminator = (_Side(player, train) for player in (game.generator, game.discriminator))
 
     @torch.no_grad()
     def step(game: Game, batches: Batches) -> None:
@@ -57,7 +60,10 @@ def compiled_step(game: Game) -> Move:
         of_g, of_d = (side.state(game.stage_step, epoch) for side in (generator, discriminator))
         fake, passed_g = forward(generator.layers, of_g.played, game.latents(len(real)), game.random)
         logits, passed_d = forward(discriminator.layers, of_d.played, torch.cat([real, fake]), game.random)
-        seed, ratio, measures = _losses(logits.squeeze(1).to(game.dtype), len(real), game.config.train)
+        logits = logits.squeeze(1).to(game.dtype)
+        seed, ratio, measures = losses(
+            logits, len(real), train.minimax_weight, train.non_saturating_weight, SMALLEST_SEED
+        )
         game.moved = True
         of_fake = backward(discriminator.layers, of_d, passed_d, seed.unsqueeze(1), fixed=len(real))
         assert of_fake is not None  # some rows are not fixed
@@ -71,24 +77,17 @@ def compiled_step(game: Game) -> Move:
     return step
 
 
-def _losses(
-    logits: Float[Tensor, " both"], half: int, train: TrainConfig
-) -> tuple[Float[Tensor, " both"], Float[Tensor, " fakes"], Float[Tensor, " measures"]]:
-    """Return the gradient of D's loss by the logits, what turns that by a fake into G's, and the MEASURES.
+def _by_columns(weight: Float[Tensor, "above below"]) -> Float[Tensor, "above below"]:
+    """Return the same numbers, column after column in memory."""
+    return weight.t().contiguous().t()
 
-    In closed form what `released_step` finds by autograd: d log σ(l)/dl = σ(−l).
-    """
-    minimax, other = train.minimax_weight, train.non_saturating_weight
-    of_data, of_fake = logits[:half], logits[half:]
-    d_real, d_fake, rejected = of_data.sigmoid(), of_fake.sigmoid(), (-of_fake).sigmoid()
-    by_fake = d_fake.clamp_min(2 * SMALLEST_SEED)
-    seed = torch.cat([-(-of_data).sigmoid(), by_fake]) / (2 * half)
-    ratio = -2 * (minimax * d_fake + other * rejected) / by_fake
-    accepted, refused = logsigmoid(of_fake).mean(), logsigmoid(-of_fake).mean()
-    value = logsigmoid(of_data).mean() + refused
-    g_loss = minimax * refused - other * accepted
-    measures = torch.stack([value, -value / 2, g_loss, d_real.mean(), d_fake.mean()])
-    return seed, ratio, measures.to(torch.float32)
+
+def _lay_out(net: nn.Module, train: TrainConfig) -> None:
+    """Put weights in memory as they are multiplied best."""
+    for layer in layers_of(net):
+        if layer.by_columns and train.precision != "bf16-mixed":
+            weight = net.get_parameter(f"{layer.name}.weight")
+            weight.data = _by_columns(weight.data)
 
 
 class _Side:
@@ -129,5 +128,7 @@ class _Side:
             state = self.player.optimiser.state[weight]
             if state.get("momentum_buffer") is None:
                 state["momentum_buffer"] = torch.zeros_like(weight)
+            elif state["momentum_buffer"].stride() != weight.stride():  # as a checkpoint has it
+                state["momentum_buffer"] = _by_columns(state["momentum_buffer"])
             found[name] = state["momentum_buffer"]
         return found

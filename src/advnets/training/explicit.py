@@ -12,12 +12,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from advnets.config import Activation
-from advnets.nets.dropout import Random, numbers_for
+from advnets.nets.dropout import Random
 from advnets.nets.init import for_layer
 from advnets.nets.maxout import Maxout, MaxoutDiscriminator
 from advnets.nets.mlp import MLPGenerator, activate
 from advnets.training import kernels
-from advnets.training.kernels import Moved, largest, linear, masked, slope
+from advnets.training.kernels import Moved, largest, linear, masked, numbers, slope
 
 Weights = dict[str, Tensor]
 
@@ -31,6 +31,8 @@ class Layer:
     keep: float
     activation: Activation = "linear"
     pieces: int = 1
+    by_columns: bool = False
+    """Whether it takes zeros, from rectifiers, and gets none in its gradient: W is best laid out by columns."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,14 @@ def layers_of(net: nn.Module) -> list[Layer]:
     """Return the layers of a fully connected G or of a D without convolutions, the lowest first."""
     if isinstance(net, MLPGenerator):
         mlp = net.net
+        rectified = [False, *(activation == "rectifier" for activation in mlp.activations)]
         return [
-            Layer(f"net.layers.{index}", for_layer(mlp.keep, index), activation)
+            Layer(
+                f"net.layers.{index}",
+                for_layer(mlp.keep, index),
+                activation,
+                by_columns=rectified[index] and not rectified[index + 1],
+            )
             for index, activation in enumerate(mlp.activations)
         ]
     if not isinstance(net, MaxoutDiscriminator) or net.convolutions:
@@ -77,11 +85,11 @@ def forward(
     passed = []
     for layer in layers:
         weight, bias = weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"]
-        numbers = numbers_for(x, random) if layer.keep < 1 else None
-        x = masked(x, numbers, layer.keep).to(weight.dtype)
+        drawn = numbers(x, random) if layer.keep < 1 else None
+        x = masked(x, drawn, layer.keep).to(weight.dtype)
         y = linear(x, weight, bias)
         h, piece = largest(y, layer.pieces) if layer.pieces > 1 else (activate(y, layer.activation), None)
-        passed.append(Passed(x, numbers, h, piece))
+        passed.append(Passed(x, drawn, h, piece))
         x = h
     return x, passed
 

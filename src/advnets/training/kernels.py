@@ -3,7 +3,8 @@
 Half of what dropout passes on is zero, and half or more of what rectifiers do; only the largest piece of a maxout unit
 has a gradient. torch's products make them all the same, and `sparse.cpp` skips them. It is compiled for the processor
 at hand when it is first asked for, in two seconds. Tensors are contiguous, on a CPU, in float32 or float64; in
-bfloat16 where that is named.
+bfloat16 where that is named. A weight may also lie by columns, with its velocity: then it is the zeros of its input
+that are skipped in the backward pass, which has to come from rectifiers.
 """
 
 import ctypes
@@ -22,7 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from advnets.config import Activation
-from advnets.nets.dropout import threshold
+from advnets.nets.dropout import Random, numbers_for, threshold
 
 
 class Moved(NamedTuple):
@@ -39,6 +40,10 @@ class CompilerError(RuntimeError):
     """The C++ compiler fails."""
 
 
+_STATE_BYTES = 5056
+"""Of a generator of torch on a processor."""
+_ANSWERS = {"forward": ctypes.c_int64, "backward": ctypes.c_bool, "backward_columns": ctypes.c_bool}
+"""What functions of the library tell: of how many rows, or whether, they did what they are for."""
 _SOURCE = Path(__file__).with_name("sparse.cpp")
 _COMPILERS = "g++", "clang++", "c++"
 _BUILDS: list[list[str]] = [["-march=native", "-fopenmp"], ["-march=native"], []]
@@ -92,6 +97,28 @@ def prepare() -> None:
     _library()
 
 
+def numbers(x: Float[Tensor, "*shape"], random: Random) -> Int[Tensor, "*shape"]:
+    """Draw the numbers that decide which of x dropout keeps, those that `numbers_for` draws."""
+    if random is None or not _draws_as_torch():
+        return numbers_for(x, random)
+    state, drawn = random.get_state(), torch.empty(-(-x.numel() // 4), dtype=torch.int64)
+    _call("draw", drawn.dtype, [state, drawn], [len(drawn)])
+    random.set_state(state)
+    return drawn.view(torch.int16)[: x.numel()].view(x.shape)
+
+
+@functools.cache
+def _draws_as_torch() -> bool:
+    """Tell whether the state of this torch's generator is as `mersenne.hpp` has it: both draw the same."""
+    one, other = (torch.Generator().manual_seed(1) for _ in range(2))
+    state, drawn = other.get_state(), torch.empty(1000, dtype=torch.int64)
+    if one.device.type != "cpu" or len(state) != _STATE_BYTES:
+        return False
+    _call("draw", drawn.dtype, [state, drawn], [len(drawn)])
+    wanted = torch.empty_like(drawn).random_(-(1 << 63), None, generator=one)
+    return torch.equal(wanted, drawn) and torch.equal(one.get_state(), state)
+
+
 def masked(x: Float[Tensor, "*shape"], numbers: Int[Tensor, "*shape"] | None, keep: float) -> Float[Tensor, "*shape"]:
     """Return m ⊙ x, by the numbers that decide on dropout; x itself where there are none."""
     if numbers is None:
@@ -117,10 +144,31 @@ def linear(
     x: Float[Tensor, "batch below"], weight: Float[Tensor, "above below"], bias: Float[Tensor, " above"]
 ) -> Float[Tensor, "batch above"]:
     """Return x·Wᵀ + b; where many of x's numbers are zero, without their products."""
-    y = x.new_empty(len(x), len(weight))
-    if x.dtype != torch.bfloat16 and _call("forward", x.dtype, [y, x, weight, bias], [*x.shape, len(weight)]):
-        return y
-    return torch.addmm(bias, x, weight.t(), out=y)
+    y, made, by_columns = x.new_empty(len(x), len(weight)), 0, laid_by_columns(weight)
+    if x.dtype != torch.bfloat16:
+        laid = weight.t() if by_columns else weight
+        made = _call("forward", x.dtype, [y, x, laid, bias], [*x.shape, len(weight), by_columns])
+    if made < len(x):
+        torch.addmm(bias, x[made:], weight.t(), out=y[made:])
+    return y
+
+
+def laid_by_columns(weight: Float[Tensor, "above below"]) -> bool:
+    """Tell whether a weight lies in memory column by column: what a unit below has to do with all above, together."""
+    return not weight.is_contiguous() and weight.t().is_contiguous()
+
+
+def losses(
+    logits: Float[Tensor, " both"], half: int, minimax: float, other: float, smallest: float
+) -> tuple[Float[Tensor, " both"], Float[Tensor, " fakes"], Float[Tensor, " measures"]]:
+    """Return the gradient of D's loss by the logits, what turns that by a fake into G's, and the MEASURES.
+
+    In closed form what `released_step` finds by autograd: d log σ(l)/dl = σ(−l). The gradient by a fake is no smaller
+    than `smallest`/half.
+    """
+    seed, ratio, measures = torch.empty_like(logits), logits.new_empty(len(logits) - half), torch.empty(5)
+    _call("losses", logits.dtype, [seed, ratio, measures, logits], [half], minimax, other, 2 * smallest)
+    return seed, ratio, measures
 
 
 def slope(
@@ -148,6 +196,8 @@ def backward(
     """
     if piece is None and moved.coarse is not None:
         return _dense(moved, of_bias, gradient, x, skipped)
+    if laid_by_columns(moved.weight):
+        return _by_columns(moved, of_bias, gradient, x, skipped)
     (rows, below), units, exact = x.shape, gradient.shape[1], moved.weight.dtype
     of_x = None if skipped is None else moved.weight.new_empty(rows - skipped, below)
     *tensors, rate, momentum = moved
@@ -156,6 +206,26 @@ def backward(
     if _call("backward", exact, given, sizes, rate, momentum):
         return of_x
     return _dense(moved, of_bias, gradient, x, skipped)
+
+
+def _by_columns(
+    moved: Moved,
+    of_bias: Float[Tensor, " above"],
+    gradient: Float[Tensor, "batch above"],
+    x: Float[Tensor, "batch below"],
+    skipped: int | None,
+) -> Float[Tensor, "rest below"] | None:
+    """Take the same step without the products of x's zeros, where they are many.
+
+    The gradient by x is zero where x is: below are rectifiers, which pass nothing on there.
+    """
+    of_x = None if skipped is None else x.new_empty(len(x) - skipped, x.shape[1])
+    given = [moved.weight.t(), moved.velocity.t(), of_x, gradient.contiguous(), x]
+    sizes = [*x.shape, len(moved.weight), skipped or 0]
+    if not _call("backward_columns", x.dtype, given, sizes, moved.rate, moved.momentum):
+        return _dense(moved, of_bias, gradient, x, skipped)
+    of_bias.mul_(moved.momentum).add_(gradient.sum(0))
+    return of_x
 
 
 def _dense(
@@ -180,20 +250,20 @@ def _dense(
     return of_x
 
 
-def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> bool:
-    """Call a function of the library; return whether it did what it is for, where it says so."""
+def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> int:
+    """Call a function of the library; return what it tells."""
     if not all(tensor is None or tensor.is_contiguous() for tensor in tensors):
         raise ValueError(f"{name}: a tensor is not contiguous")
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-    return bool(_function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes))
+    return _function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes) or 0
 
 
 @functools.cache
-def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., bool | None]:
+def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., int | None]:
     """Return a function of the library for numbers of a type, and tell ctypes what it takes."""
     function = getattr(_library(), f"{name}_{str(dtype).removeprefix('torch.')}")
     real = ctypes.c_double if dtype == torch.float64 else ctypes.c_float
     function.argtypes = [*[ctypes.c_void_p] * pointers, *[real] * rates, *[ctypes.c_int64] * sizes]
-    function.restype = ctypes.c_bool if name in ("forward", "backward") else None
-    made: Callable[..., bool | None] = function
+    function.restype = _ANSWERS.get(name)
+    made: Callable[..., int | None] = function
     return made
