@@ -104,15 +104,26 @@ def test_a_map_moves_as_by_sgd_whatever_share_of_its_gradient_is_zero(shape, sha
         close(found, of_x, 2 * BOUND[dtype])
 
 
-def test_zeros_are_told_from_few_zeros(random):
-    """Both ways give the same numbers, so what tells which was gone is what a function of the library returns."""
-    weight, bias = torch.randn(64, 64, generator=random), torch.zeros(64)
-    few, many = (rectified((20, 64), share, torch.float32, random) for share in (0.9, 0.3))
-
-    def made(x):
-        return kernels._call("forward", x.dtype, [torch.empty(20, 64), x, weight, bias], [20, 64, 64, 0])
-
-    assert made(many) and not made(few)
+@pytest.mark.parametrize(
+    ("shares", "made"),
+    [
+        ([0.3] * 60, 60),
+        ([0.9] * 60, 0),
+        ([0.3] * 30 + [0.9] * 30, 30),
+        ([0.1] * 90 + [0.9] * 90, 90),  # data and fakes: many zeros in all
+        ([0.9] * 30 + [0.3] * 30, 0),
+        ([0.3] * 55 + [0.9] * 5, 60),  # too few for a product of their own
+    ],
+    ids=["many", "few", "many, then few", "many in all", "few, then many", "few in a few rows"],
+)
+def test_rows_of_many_zeros_are_told_from_others(shares, made, random):
+    """All ways give the same numbers, so what tells which was gone is what a function of the library returns."""
+    rows, weight, bias = len(shares), torch.randn(64, 200, generator=random), torch.randn(64, generator=random)
+    y = torch.empty(rows, 64)
+    x = torch.cat([(torch.rand(1, 200, generator=random) < share).float() for share in shares])
+    found = kernels._call("forward", x.dtype, [y, x, weight, bias], [rows, 200, 64, 0])
+    assert found == made
+    close(linear(x, weight, bias), torch.addmm(bias, x, weight.t()), 1e-5)
 
 
 @pytest.mark.parametrize("skipped", [None, 0, 2], ids="skipped {}".format)

@@ -42,6 +42,8 @@ class CompilerError(RuntimeError):
 
 _STATE_BYTES = 5056
 """Of a generator of torch on a processor."""
+_ANSWERS = {"forward": ctypes.c_int64, "backward": ctypes.c_bool, "backward_columns": ctypes.c_bool}
+"""What functions of the library tell: of how many rows, or whether, they did what they are for."""
 _SOURCE = Path(__file__).with_name("sparse.cpp")
 _COMPILERS = "g++", "clang++", "c++"
 _BUILDS: list[list[str]] = [["-march=native", "-fopenmp"], ["-march=native"], []]
@@ -142,11 +144,13 @@ def linear(
     x: Float[Tensor, "batch below"], weight: Float[Tensor, "above below"], bias: Float[Tensor, " above"]
 ) -> Float[Tensor, "batch above"]:
     """Return x·Wᵀ + b; where many of x's numbers are zero, without their products."""
-    y, by_columns = x.new_empty(len(x), len(weight)), laid_by_columns(weight)
-    given, sizes = [y, x, weight.t() if by_columns else weight, bias], [*x.shape, len(weight), by_columns]
-    if x.dtype != torch.bfloat16 and _call("forward", x.dtype, given, sizes):
-        return y
-    return torch.addmm(bias, x, weight.t(), out=y)
+    y, made, by_columns = x.new_empty(len(x), len(weight)), 0, laid_by_columns(weight)
+    if x.dtype != torch.bfloat16:
+        laid = weight.t() if by_columns else weight
+        made = _call("forward", x.dtype, [y, x, laid, bias], [*x.shape, len(weight), by_columns])
+    if made < len(x):
+        torch.addmm(bias, x[made:], weight.t(), out=y[made:])
+    return y
 
 
 def laid_by_columns(weight: Float[Tensor, "above below"]) -> bool:
@@ -246,20 +250,20 @@ def _dense(
     return of_x
 
 
-def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> bool:
-    """Call a function of the library; return whether it did what it is for, where it says so."""
+def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> int:
+    """Call a function of the library; return what it tells."""
     if not all(tensor is None or tensor.is_contiguous() for tensor in tensors):
         raise ValueError(f"{name}: a tensor is not contiguous")
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-    return bool(_function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes))
+    return _function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes) or 0
 
 
 @functools.cache
-def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., bool | None]:
+def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., int | None]:
     """Return a function of the library for numbers of a type, and tell ctypes what it takes."""
     function = getattr(_library(), f"{name}_{str(dtype).removeprefix('torch.')}")
     real = ctypes.c_double if dtype == torch.float64 else ctypes.c_float
     function.argtypes = [*[ctypes.c_void_p] * pointers, *[real] * rates, *[ctypes.c_int64] * sizes]
-    function.restype = ctypes.c_bool if name in ("forward", "backward", "backward_columns") else None
-    made: Callable[..., bool | None] = function
+    function.restype = _ANSWERS.get(name)
+    made: Callable[..., int | None] = function
     return made

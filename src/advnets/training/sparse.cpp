@@ -16,6 +16,7 @@ namespace {
 
 constexpr int64_t kAhead = 4;    // rows of weights that are fetched before they are wanted
 constexpr int64_t kNarrow = 16;  // columns below which most of a tile would be empty
+constexpr int64_t kFew = 16;     // rows that are not worth a dense product of their own
 constexpr double kZeros = 0.45;  // share of zeros below which a dense product is faster
 
 float number(uint16_t x) {
@@ -79,8 +80,19 @@ template <typename T> void slope(T* g, const T* h, int64_t count, int64_t sigmoi
   }
 }
 
-template <typename T> bool few_zeros(const T* numbers, int64_t count) {
-  return std::count(numbers, numbers + count, T(0)) < kZeros * count;
+template <typename T> int64_t zeros(const T* numbers, int64_t count) {
+  return std::count(numbers, numbers + count, T(0));
+}
+
+// How many of the first rows to take without their zeros, the others by a dense product.
+template <typename T> int64_t with_zeros(const T* x, int64_t rows, int64_t below) {
+  double gain = 0, most = 0;
+  int64_t many = 0;
+  for (int64_t n = 0; n < rows; n++) {
+    gain += zeros(x + n * below, below) - kZeros * below;
+    if (gain > most) most = gain, many = n + 1;
+  }
+  return gain + kFew * below > most && gain > 0 ? rows : many;
 }
 
 // Asks for numbers before they are wanted, and for no line more, which another thread may be writing.
@@ -98,27 +110,28 @@ template <typename T, typename Work> void over_tiles(int64_t columns, int64_t pr
   }
 }
 
-// y, without the zeros of x. False where a dense product is faster, and y is not made. W is above x below, or below x
-// above where it is laid out by columns.
+// y of the first rows, without the zeros of x; tells of how many, those where that is faster. W is above x below, or
+// below x above where it is laid out by columns.
 template <typename T>
-bool forward(T* y, const T* x, const T* weight, const T* bias, int64_t rows, int64_t below, int64_t above,
-             bool by_columns) {
-  if (above < kNarrow || few_zeros(x, rows * below)) return false;
-  const auto entries = Entries<T>::of_rows({x, nullptr, rows, below, 1}, kBlock);
-  over_tiles<T>(above, rows * below * above, [&](int64_t first, int64_t width) {
-    const Tile<T> tile(kBlock), sums(rows);
-    for (int64_t n = 0; n < rows; n++) std::memcpy(sums.row(n), bias + first, width * sizeof(T));
+int64_t forward(T* y, const T* x, const T* weight, const T* bias, int64_t rows, int64_t below, int64_t above,
+                bool by_columns) {
+  const int64_t made = above < kNarrow ? 0 : with_zeros(x, rows, below);
+  if (!made) return 0;
+  const auto entries = Entries<T>::of_rows({x, nullptr, made, below, 1}, kBlock);
+  over_tiles<T>(above, made * below * above, [&](int64_t first, int64_t width) {
+    const Tile<T> tile(kBlock), sums(made);
+    for (int64_t n = 0; n < made; n++) std::memcpy(sums.row(n), bias + first, width * sizeof(T));
     for (int64_t block = 0; block < entries.parts; block++) {
       const int64_t begin = block * kBlock, count = std::min(kBlock, below - begin);
       if (by_columns)
         pack(tile.at, weight + begin * above, count, above, first, width);
       else
         pack_transposed(tile, weight, below, first, width, begin, count);
-      for (int64_t n = 0; n < rows; n++) entries.add(sums.at[n], n, block, tile.at, width);
+      for (int64_t n = 0; n < made; n++) entries.add(sums.at[n], n, block, tile.at, width);
     }
-    for (int64_t n = 0; n < rows; n++) std::memcpy(y + n * above + first, sums.row(n), width * sizeof(T));
+    for (int64_t n = 0; n < made; n++) std::memcpy(y + n * above + first, sums.row(n), width * sizeof(T));
   });
-  return true;
+  return made;
 }
 
 // Weights that move by v = momentum v + gradient, w -= rate v.
@@ -180,7 +193,8 @@ void by_input(T* of_x, const T* weight, const Units<T>& g, const Entries<T>& of_
 template <typename T>
 bool backward(const Moved<T>& moved, T* of_bias, T* of_x, const Units<T>& g, const T* x, int64_t below,
               int64_t skipped) {
-  if (!g.piece && g.units >= kNarrow && few_zeros(g.numbers, g.rows * g.units)) return false;
+  const int64_t count = g.rows * g.units;
+  if (!g.piece && g.units >= kNarrow && zeros(g.numbers, count) < kZeros * count) return false;
   const int64_t together = std::max<int64_t>(1, kBlock / g.pieces);
   const auto of_rows = Entries<T>::of_rows(g, together);
   const auto of_units = of_rows.turned(g.rows, together * g.pieces, g.units * g.pieces);
@@ -206,7 +220,7 @@ bool backward(const Moved<T>& moved, T* of_bias, T* of_x, const Units<T>& g, con
 template <typename T>
 bool backward_columns(const Moved<T>& moved, T* of_x, const T* g, const T* x, int64_t rows, int64_t below,
                       int64_t above, int64_t skipped) {
-  if (above < kNarrow || few_zeros(x, rows * below)) return false;
+  if (above < kNarrow || zeros(x, rows * below) < kZeros * rows * below) return false;
   const auto of_units = Entries<T>::of_rows({x, nullptr, rows, below, 1}, kBlock).turned(rows, kBlock, below);
   std::unique_ptr<T[]> dots(new T[of_units.begin(0, below)]());
   const int64_t part = share<T>(below);
@@ -277,8 +291,8 @@ void dense(const Moved<float> moved, const uint16_t* gradient, int64_t count) {
 }  // namespace
 
 #define LINEAR(T, NAME)                                                                                                \
-  bool forward_##NAME(T* y, const T* x, const T* weight, const T* bias, int64_t rows, int64_t below, int64_t above,    \
-                      int64_t by_columns) {                                                                            \
+  int64_t forward_##NAME(T* y, const T* x, const T* weight, const T* bias, int64_t rows, int64_t below, int64_t above, \
+                         int64_t by_columns) {                                                                         \
     return forward<T>(y, x, weight, bias, rows, below, above, by_columns);                                             \
   }                                                                                                                    \
   bool backward_##NAME(T* weight, T* velocity, uint16_t* coarse, T* of_bias, T* of_x, const T* g,                      \
