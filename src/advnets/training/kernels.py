@@ -2,7 +2,7 @@
 
 Half of what dropout passes on is zero, and half or more of what rectifiers do; only the largest piece of a maxout unit
 has a gradient. torch's products make them all the same, and `sparse.cpp` skips them. It is compiled for the processor
-at hand when it is first asked for, in two seconds. Tensors are contiguous, on a CPU, in float32 or float64; in
+at hand when it is first asked for, in three seconds. Tensors are contiguous, on a CPU, in float32 or float64; in
 bfloat16 where that is named. A weight may also lie by columns, with its velocity: then it is the zeros of its input
 that are skipped in the backward pass, which has to come from rectifiers.
 """
