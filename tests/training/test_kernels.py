@@ -82,26 +82,32 @@ def test_what_is_not_finite_is_passed_on(random):
     assert not found[2:].isfinite().any() and found[:2].isfinite().all()
 
 
+@pytest.mark.parametrize("laid", [torch.clone, by_columns])
 @pytest.mark.parametrize("skipped", [None, 0, 2], ids="skipped {}".format)
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0], ids="{} of g".format)
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0], ids="{} not zero".format)
 @pytest.mark.parametrize("shape", MAPS, ids=str)
 @pytest.mark.parametrize("dtype", BOUND, ids=str)
-def test_a_map_moves_as_by_sgd_whatever_share_of_its_gradient_is_zero(shape, share, skipped, dtype, random):
+def test_a_map_moves_as_by_sgd_whatever_share_of_its_gradient_or_input_is_zero(
+    shape, share, skipped, laid, dtype, random
+):
+    """Of g, or by columns of x; then the gradient by x is asked for only where x is not zero."""
     rows, below, above = shape
     skipped = None if skipped is None else min(skipped, rows)
-    x = torch.randn(rows, below, dtype=dtype, generator=random)
-    gradient = rectified((rows, above), share, dtype, random)
-    weight = torch.randn(above, below, dtype=dtype, generator=random)
-    velocity = [torch.randn(above, below, dtype=dtype, generator=random), torch.randn(above, dtype=dtype)]
-    of_x = gradient[skipped or 0 :] @ weight
-    wanted = [0.7 * velocity[0] + gradient.t() @ x, 0.7 * velocity[1] + gradient.sum(0)]
+    of_input = laid is by_columns
+    x = rectified((rows, below), share if of_input else 1.0, dtype, random)
+    gradient = rectified((rows, above), 1.0 if of_input else share, dtype, random)
+    weight, velocity = (laid(torch.randn(above, below, dtype=dtype, generator=random)) for _ in range(2))
+    of_bias = torch.randn(above, dtype=dtype, generator=random)
+    asked = (x[skipped or 0 :] != 0) | (not of_input)
+    of_x = (gradient[skipped or 0 :] @ weight) * asked
+    wanted = [0.7 * velocity + gradient.t() @ x, 0.7 * of_bias + gradient.sum(0)]
     to = weight - 0.1 * wanted[0]
-    found = backward(Moved(weight, velocity[0], None, 0.1, 0.7), velocity[1], gradient, None, x, skipped)
-    for one, other in zip([*velocity, weight], [*wanted, to], strict=True):
+    found = backward(Moved(weight, velocity, None, 0.1, 0.7), of_bias, gradient, None, x, skipped)
+    for one, other in zip([velocity, of_bias, weight], [*wanted, to], strict=True):
         close(one, other, 2 * BOUND[dtype])
     assert (found is None) == (skipped is None)
     if found is not None and found.numel():
-        close(found, of_x, 2 * BOUND[dtype])
+        close(found * asked, of_x, 2 * BOUND[dtype])
 
 
 @pytest.mark.parametrize(
@@ -124,31 +130,6 @@ def test_rows_of_many_zeros_are_told_from_others(shares, made, random):
     found = kernels._call("forward", x.dtype, [y, x, weight, bias], [rows, 200, 64, 0])
     assert found == made
     close(linear(x, weight, bias), torch.addmm(bias, x, weight.t()), 1e-5)
-
-
-@pytest.mark.parametrize("skipped", [None, 0, 2], ids="skipped {}".format)
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0], ids="{} of x".format)
-@pytest.mark.parametrize("shape", MAPS, ids=str)
-@pytest.mark.parametrize("dtype", BOUND, ids=str)
-def test_a_weight_laid_by_columns_moves_by_the_zeros_of_x(shape, share, skipped, dtype, random):
-    """The gradient by x is asked for only where x is not zero: below there are rectifiers."""
-    rows, below, above = shape
-    skipped = None if skipped is None else min(skipped, rows)
-    x = rectified((rows, below), share, dtype, random)
-    gradient = torch.randn(rows, above, dtype=dtype, generator=random)
-    weight = by_columns(torch.randn(above, below, dtype=dtype, generator=random))
-    velocity = [by_columns(torch.randn(above, below, dtype=dtype, generator=random)), torch.randn(above, dtype=dtype)]
-    of_x = (gradient @ weight)[skipped or 0 :]
-    wanted = [0.7 * velocity[0] + gradient.t() @ x, 0.7 * velocity[1] + gradient.sum(0)]
-    to = weight - 0.1 * wanted[0]
-    found = backward(Moved(weight, velocity[0], None, 0.1, 0.7), velocity[1], gradient, None, x, skipped)
-    for one, other in zip([*velocity, weight], [*wanted, to], strict=True):
-        close(one, other, 2 * BOUND[dtype])
-    assert kernels.laid_by_columns(weight) or 1 in weight.shape
-    assert (found is None) == (skipped is None)
-    if found is not None and found.numel():
-        asked = x[skipped or 0 :] != 0
-        close(found * asked, of_x * asked, 2 * BOUND[dtype])
 
 
 @pytest.mark.parametrize("skipped", [None, 0, 1], ids="skipped {}".format)

@@ -42,7 +42,7 @@ class CompilerError(RuntimeError):
 
 _STATE_BYTES = 5056
 """Of a generator of torch on a processor."""
-_ANSWERS = {"forward": ctypes.c_int64, "backward": ctypes.c_bool, "backward_columns": ctypes.c_bool}
+_ANSWERS = {"forward": ctypes.c_int64, "backward": ctypes.c_bool}
 """What functions of the library tell: of how many rows, or whether, they did what they are for."""
 _SOURCE = Path(__file__).with_name("sparse.cpp")
 _COMPILERS = "g++", "clang++", "c++"
@@ -190,42 +190,22 @@ def backward(
 ) -> Float[Tensor, "rest below"] | None:
     """Take v ← μ·v + gᵀ·x and W ← W − lr·v for the weight of a linear map, and the former for its bias.
 
-    Of maxout units g is that of the piece of each that was the largest. Where many of g's numbers are zero, their
-    products are not made. Return the gradient by x, g·W with W as it was, of all rows but the first `skipped`; None:
-    of none.
+    Of maxout units g is that of the piece of each that was the largest. Where many of g's numbers are zero, or many of
+    x's and W lies by columns, their products are not made. Return the gradient by x, g·W with W as it was, of all rows
+    but the first `skipped`; None: of none. By columns it may be zero where x is: rectifiers below pass nothing there.
     """
     if piece is None and moved.coarse is not None:
         return _dense(moved, of_bias, gradient, x, skipped)
-    if laid_by_columns(moved.weight):
-        return _by_columns(moved, of_bias, gradient, x, skipped)
     (rows, below), units, exact = x.shape, gradient.shape[1], moved.weight.dtype
     of_x = None if skipped is None else moved.weight.new_empty(rows - skipped, below)
-    *tensors, rate, momentum = moved
-    given = [*tensors, of_bias, of_x, gradient.to(exact).contiguous(), piece, x.to(exact)]
-    sizes = [rows, below, units, len(moved.weight) // units, skipped or 0]
+    weight, velocity, coarse, rate, momentum = moved
+    if by_columns := laid_by_columns(weight):
+        weight, velocity = weight.t(), velocity.t()
+    given = [weight, velocity, coarse, of_bias, of_x, gradient.to(exact).contiguous(), piece, x.to(exact)]
+    sizes = [rows, below, units, len(moved.weight) // units, skipped or 0, by_columns]
     if _call("backward", exact, given, sizes, rate, momentum):
         return of_x
     return _dense(moved, of_bias, gradient, x, skipped)
-
-
-def _by_columns(
-    moved: Moved,
-    of_bias: Float[Tensor, " above"],
-    gradient: Float[Tensor, "batch above"],
-    x: Float[Tensor, "batch below"],
-    skipped: int | None,
-) -> Float[Tensor, "rest below"] | None:
-    """Take the same step without the products of x's zeros, where they are many.
-
-    The gradient by x is zero where x is: below are rectifiers, which pass nothing on there.
-    """
-    of_x = None if skipped is None else x.new_empty(len(x) - skipped, x.shape[1])
-    given = [moved.weight.t(), moved.velocity.t(), of_x, gradient.contiguous(), x]
-    sizes = [*x.shape, len(moved.weight), skipped or 0]
-    if not _call("backward_columns", x.dtype, given, sizes, moved.rate, moved.momentum):
-        return _dense(moved, of_bias, gradient, x, skipped)
-    of_bias.mul_(moved.momentum).add_(gradient.sum(0))
-    return of_x
 
 
 def _dense(

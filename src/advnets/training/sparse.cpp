@@ -218,9 +218,12 @@ bool backward(const Moved<T>& moved, T* of_bias, T* of_x, const Units<T>& g, con
 // The same for a W that is laid out by columns, by the zeros of x: they come from rectifiers, and where x is zero the
 // gradient by it is not made, but zero. A row of the memory of W is what one unit below passes on.
 template <typename T>
-bool backward_columns(const Moved<T>& moved, T* of_x, const T* g, const T* x, int64_t rows, int64_t below,
+bool backward_columns(const Moved<T>& moved, T* of_bias, T* of_x, const T* g, const T* x, int64_t rows, int64_t below,
                       int64_t above, int64_t skipped) {
   if (above < kNarrow || zeros(x, rows * below) < kZeros * rows * below) return false;
+  for (int64_t o = 0; o < above; o++) of_bias[o] *= moved.momentum;
+  for (int64_t n = 0; n < rows; n++)
+    for (int64_t o = 0; o < above; o++) of_bias[o] += g[n * above + o];
   const auto of_units = Entries<T>::of_rows({x, nullptr, rows, below, 1}, kBlock).turned(rows, kBlock, below);
   std::unique_ptr<T[]> dots(new T[of_units.begin(0, below)]());
   const int64_t part = share<T>(below);
@@ -297,13 +300,10 @@ void dense(const Moved<float> moved, const uint16_t* gradient, int64_t count) {
   }                                                                                                                    \
   bool backward_##NAME(T* weight, T* velocity, uint16_t* coarse, T* of_bias, T* of_x, const T* g,                      \
                        const int32_t* piece, const T* x, T rate, T momentum, int64_t rows, int64_t below,              \
-                       int64_t units, int64_t pieces, int64_t skipped) {                                               \
-    return backward<T>({weight, velocity, coarse, rate, momentum}, of_bias, of_x, {g, piece, rows, units, pieces}, x,  \
-                       below, skipped);                                                                                \
-  }                                                                                                                    \
-  bool backward_columns_##NAME(T* weight, T* velocity, T* of_x, const T* g, const T* x, T rate, T momentum,            \
-                               int64_t rows, int64_t below, int64_t above, int64_t skipped) {                          \
-    return backward_columns<T>({weight, velocity, nullptr, rate, momentum}, of_x, g, x, rows, below, above, skipped);  \
+                       int64_t units, int64_t pieces, int64_t skipped, int64_t by_columns) {                           \
+    const Moved<T> moved{weight, velocity, coarse, rate, momentum};                                                    \
+    return by_columns ? backward_columns<T>(moved, of_bias, of_x, g, x, rows, below, units, skipped)                   \
+                      : backward<T>(moved, of_bias, of_x, {g, piece, rows, units, pieces}, x, below, skipped);         \
   }                                                                                                                    \
   void losses_##NAME(T* seed, T* ratio, float* measures, const T* logits, T minimax, T other, T smallest,              \
                      int64_t half) {                                                                                   \
