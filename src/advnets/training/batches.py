@@ -49,6 +49,8 @@ class Batches:
 
     def __getitem__(self, number: int) -> Float[Tensor, "batch *shape"]:
         """Return minibatch `number`, counted from 0 over all epochs."""
+        if isinstance(self.x, Tensor):
+            return self.x.index_select(0, self._rows(number))  # twice as fast as x[rows]
         found = self.x[self._rows(number)]
         if isinstance(self.x, Streamed):
             end = (number // self.per_epoch + 1) * self.per_epoch  # the next epoch has another order

@@ -42,8 +42,8 @@ class CompilerError(RuntimeError):
 
 _STATE_BYTES = 5056
 """Of a generator of torch on a processor."""
-_ANSWERS = {"forward": ctypes.c_int64, "backward": ctypes.c_bool}
-"""What functions of the library tell: of how many rows, or whether, they did what they are for."""
+_TELLING = "forward", "backward"
+"""Functions of the library that tell whether they did what they are for."""
 _SOURCE = Path(__file__).with_name("sparse.cpp")
 _COMPILERS = "g++", "clang++", "c++"
 _BUILDS: list[list[str]] = [["-march=native", "-fopenmp"], ["-march=native"], []]
@@ -144,12 +144,11 @@ def linear(
     x: Float[Tensor, "batch below"], weight: Float[Tensor, "above below"], bias: Float[Tensor, " above"]
 ) -> Float[Tensor, "batch above"]:
     """Return x·Wᵀ + b; where many of x's numbers are zero, without their products."""
-    y, made, by_columns = x.new_empty(len(x), len(weight)), 0, laid_by_columns(weight)
-    if x.dtype != torch.bfloat16:
-        laid = weight.t() if by_columns else weight
-        made = _call("forward", x.dtype, [y, x, laid, bias], [*x.shape, len(weight), by_columns])
-    if made < len(x):
-        torch.addmm(bias, x[made:], weight.t(), out=y[made:])
+    y, by_columns = x.new_empty(len(x), len(weight)), laid_by_columns(weight)
+    laid = weight.t() if by_columns else weight
+    sizes = [*x.shape, len(weight), by_columns]
+    if x.dtype == torch.bfloat16 or not _call("forward", x.dtype, [y, x, laid, bias], sizes):
+        torch.addmm(bias, x, weight.t(), out=y)
     return y
 
 
@@ -230,20 +229,20 @@ def _dense(
     return of_x
 
 
-def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> int:
+def _call(name: str, dtype: torch.dtype, tensors: Sequence[Tensor | None], sizes: Sequence[int], *rates: float) -> bool:
     """Call a function of the library; return what it tells."""
     if not all(tensor is None or tensor.is_contiguous() for tensor in tensors):
         raise ValueError(f"{name}: a tensor is not contiguous")
     pointers = [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-    return _function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes) or 0
+    return _function(name, dtype, len(pointers), len(rates), len(sizes))(*pointers, *rates, *sizes) or False
 
 
 @functools.cache
-def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., int | None]:
+def _function(name: str, dtype: torch.dtype, pointers: int, rates: int, sizes: int) -> Callable[..., bool | None]:
     """Return a function of the library for numbers of a type, and tell ctypes what it takes."""
     function = getattr(_library(), f"{name}_{str(dtype).removeprefix('torch.')}")
     real = ctypes.c_double if dtype == torch.float64 else ctypes.c_float
     function.argtypes = [*[ctypes.c_void_p] * pointers, *[real] * rates, *[ctypes.c_int64] * sizes]
-    function.restype = _ANSWERS.get(name)
-    made: Callable[..., int | None] = function
+    function.restype = ctypes.c_bool if name in _TELLING else None
+    made: Callable[..., bool | None] = function
     return made

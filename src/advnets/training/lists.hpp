@@ -8,10 +8,14 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <type_traits>
 #include <vector>
 
 #ifdef _OPENMP
 #include <omp.h>
+#endif
+#ifdef __AVX2__
+#include <immintrin.h>
 #endif
 
 namespace {
@@ -24,7 +28,7 @@ constexpr int64_t kRegister = 32;
 constexpr int64_t kRegister = 16;
 #endif
 constexpr int64_t kTile = std::min<int64_t>(256, 8 * kRegister);  // bytes of a row that are summed in registers
-constexpr int64_t kBlock = 24576 / kTile;  // rows of a tile that stay in the first cache, beside lists and sums
+constexpr int64_t kBlock = 32768 / kTile;  // rows of a tile that stay near, beside lists and sums
 constexpr int64_t kLine = 64;              // bytes of a cache line
 constexpr int64_t kAlone = 1 << 16;        // numbers that one thread is done with before it has woken another
 
@@ -88,6 +92,38 @@ template <typename T> Entry<T> loaded(const Entry<T>* from) {
   return *from;
 }
 
+#ifdef __AVX2__
+// For each set of eight numbers, where to take those that are in it from: for the places 0, 1, 4, 5, 2, 3, 6 and 7, so
+// that to interleave two registers makes pairs of them in their order.
+struct Places {
+  int32_t of[256][8];
+  constexpr Places() : of() {
+    constexpr int order[] = {0, 1, 4, 5, 2, 3, 6, 7};
+    for (int set = 0; set < 256; set++)
+      for (int one = 0, next = 0; one < 8; one++)
+        if (set >> one & 1) of[set][order[next++]] = one;
+  }
+};
+alignas(kLine) constexpr Places kPlaces;
+
+// Writes the entries of eight numbers from `at` on, the units `u` and so on of a part; tells where the next goes.
+inline Entry<float>* packed(Entry<float>* to, const Units<float>& x, int64_t at, int64_t u) {
+  const __m256 numbers = _mm256_loadu_ps(x.numbers + at);
+  const int set = _mm256_movemask_ps(_mm256_cmp_ps(numbers, _mm256_setzero_ps(), _CMP_NEQ_UQ));
+  const __m256i places = _mm256_load_si256(reinterpret_cast<const __m256i*>(kPlaces.of[set]));
+  __m256i rows = _mm256_add_epi32(places, _mm256_set1_epi32(u));
+  if (x.piece) {
+    const __m256i piece = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x.piece + at));
+    rows = _mm256_add_epi32(_mm256_mullo_epi32(rows, _mm256_set1_epi32(x.pieces)),
+                            _mm256_permutevar8x32_epi32(piece, places));
+  }
+  const __m256i factors = _mm256_castps_si256(_mm256_permutevar8x32_ps(numbers, places));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_unpacklo_epi32(rows, factors));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 4), _mm256_unpackhi_epi32(rows, factors));
+  return to + __builtin_popcount(set);
+}
+#endif
+
 // Lists of such entries. A list has parts, which follow one another.
 template <typename T> struct Entries {
   Entries(int64_t lists, int64_t parts, int64_t most)
@@ -103,7 +139,12 @@ template <typename T> struct Entries {
       for (int64_t part = 0; part < made.parts; part++) {
         made.begin(n, part) = next - made.entry.get();
         const int64_t first = part * together, at = n * x.units + first, count = std::min(together, x.units - first);
-        for (int64_t u = 0; u < count; u++) {
+        int64_t u = 0;
+#ifdef __AVX2__
+        if constexpr (std::is_same_v<T, float>)
+          for (; u + 8 <= count; u += 8) next = packed(next, x, at + u, u);
+#endif
+        for (; u < count; u++) {
           const T number = x.numbers[at + u];
           *next = {static_cast<int32_t>(x.piece ? u * x.pieces + x.piece[at + u] : u), number};
           next += number != T(0);
@@ -128,7 +169,10 @@ template <typename T> struct Entries {
     for (int64_t list = 0; list < lists; list++) made.bounds[list + 1] += made.bounds[list];
 #pragma omp parallel for schedule(static) if (count > kAlone / 4)
     for (int64_t part = 0; part < parts; part++) {
-      std::vector<int64_t> next(&made.bounds[part * height], &made.bounds[std::min((part + 1) * height, lists)]);
+      const int64_t first = part * height, last = std::min(first + height, lists);
+      for (int64_t i = made.bounds[first]; i < made.bounds[last]; i += kLine / sizeof(Entry<T>))
+        __builtin_prefetch(&made.entry[i], 1);  // all at once, for they are filled a little each
+      std::vector<int64_t> next(&made.bounds[first], &made.bounds[last]);
       for (int64_t n = 0; n < rows; n++)
         for (int64_t i = begin(n, part); i < begin(n, part + 1); i++)
           made.entry[next[entry[i].row]++] = {static_cast<int32_t>(n), entry[i].factor};
@@ -175,6 +219,38 @@ template <typename T> struct Entries {
   std::unique_ptr<Entry<T>[]> entry;
   std::unique_ptr<int64_t[]> bounds;
 };
+
+constexpr int kTogether = 3, kBeside = 4;  // rows whose sums are in registers together, and vectors of each
+
+// Adds to the sums of rows of x what `count` of its columns make of the rows of a tile, of `width` numbers.
+template <int rows, typename T>
+void add_rows(Sum<T>* sums, const T* x, int64_t columns, int64_t count, const Sum<T>* tile, int64_t width) {
+  typedef typename Sum<T>::Vector Vector;
+  for (int64_t from = 0; from * kRegister < width * int64_t(sizeof(T)); from += kBeside) {
+    Vector in_registers[rows][kBeside];
+    for (int n = 0; n < rows; n++)
+      for (int i = 0; i < kBeside; i++) in_registers[n][i] = sums[n].of[from + i];
+    for (int64_t column = 0; column < count; column++) {
+      const Vector* row = tile[column].of + from;
+#pragma GCC unroll 4
+      for (int n = 0; n < rows; n++)
+#pragma GCC unroll 4
+        for (int i = 0; i < kBeside; i++) in_registers[n][i] += x[n * columns + column] * row[i];
+    }
+    for (int n = 0; n < rows; n++)
+      for (int i = 0; i < kBeside; i++) sums[n].of[from + i] = in_registers[n][i];
+  }
+}
+
+// The same for up to kTogether rows.
+template <typename T>
+void add_dense(Sum<T>* sums, const T* x, int64_t rows, int64_t columns, int64_t count, const Sum<T>* tile,
+               int64_t width) {
+  static_assert(Sum<T>::kVectors % kBeside == 0 && kTogether == 3);
+  if (rows == 1) return add_rows<1>(sums, x, columns, count, tile, width);
+  if (rows == 2) return add_rows<2>(sums, x, columns, count, tile, width);
+  add_rows<3>(sums, x, columns, count, tile, width);
+}
 
 // Of so many columns, how many a thread takes: whole lines of the cache.
 template <typename T> int64_t share(int64_t columns) {

@@ -16,8 +16,8 @@ namespace {
 
 constexpr int64_t kAhead = 4;    // rows of weights that are fetched before they are wanted
 constexpr int64_t kNarrow = 16;  // columns below which most of a tile would be empty
-constexpr int64_t kFew = 16;     // rows that are not worth a dense product of their own
-constexpr double kZeros = 0.45;  // share of zeros below which a dense product is faster
+constexpr double kZeros = 0.45;  // share of zeros below which a dense product of torch is faster than lists
+constexpr double kFew = 0.25;    // that below which a dense product of the same tiles is
 
 float number(uint16_t x) {
   const uint32_t bits = static_cast<uint32_t>(x) << 16;
@@ -84,15 +84,15 @@ template <typename T> int64_t zeros(const T* numbers, int64_t count) {
   return std::count(numbers, numbers + count, T(0));
 }
 
-// How many of the first rows to take without their zeros, the others by a dense product.
+// How many of the first rows to take without their zeros, so that most is gained.
 template <typename T> int64_t with_zeros(const T* x, int64_t rows, int64_t below) {
   double gain = 0, most = 0;
   int64_t many = 0;
   for (int64_t n = 0; n < rows; n++) {
-    gain += zeros(x + n * below, below) - kZeros * below;
+    gain += zeros(x + n * below, below) - kFew * below;
     if (gain > most) most = gain, many = n + 1;
   }
-  return gain + kFew * below > most && gain > 0 ? rows : many;
+  return many;
 }
 
 // Asks for numbers before they are wanted, and for no line more, which another thread may be writing.
@@ -110,28 +110,38 @@ template <typename T, typename Work> void over_tiles(int64_t columns, int64_t pr
   }
 }
 
-// y of the first rows, without the zeros of x; tells of how many, those where that is faster. W is above x below, or
-// below x above where it is laid out by columns.
+// y = x W' + b, of the first rows without the zeros of x where these have many. W is above x below, or below x above
+// where it is laid out by columns. False where it is narrow, and nothing is done.
 template <typename T>
-int64_t forward(T* y, const T* x, const T* weight, const T* bias, int64_t rows, int64_t below, int64_t above,
-                bool by_columns) {
-  const int64_t made = above < kNarrow ? 0 : with_zeros(x, rows, below);
-  if (!made) return 0;
-  const auto entries = Entries<T>::of_rows({x, nullptr, made, below, 1}, kBlock);
-  over_tiles<T>(above, made * below * above, [&](int64_t first, int64_t width) {
-    const Tile<T> tile(kBlock), sums(made);
-    for (int64_t n = 0; n < made; n++) std::memcpy(sums.row(n), bias + first, width * sizeof(T));
-    for (int64_t block = 0; block < entries.parts; block++) {
-      const int64_t begin = block * kBlock, count = std::min(kBlock, below - begin);
+bool forward(T* y, const T* x, const T* weight, const T* bias, int64_t rows, int64_t below, int64_t above,
+             bool by_columns) {
+  if (above < kNarrow) return false;
+  const int64_t listed = with_zeros(x, rows, below);
+  const auto entries = Entries<T>::of_rows({x, nullptr, listed, below, 1}, kBlock);
+  over_tiles<T>(above, rows * below * above, [&](int64_t first, int64_t width) {
+    const Tile<T> tile(kBlock), sums(rows);
+    for (int64_t n = 0; n < rows; n++) std::memcpy(sums.row(n), bias + first, width * sizeof(T));
+    for (int64_t block = 0, begin = 0; begin < below; block++, begin += kBlock) {
+      const int64_t count = std::min(kBlock, below - begin), next = begin + count;
+      const int64_t after = std::min(kBlock, below - next), lines = after == 0 ? 0 : by_columns ? after : width;
       if (by_columns)
         pack(tile.at, weight + begin * above, count, above, first, width);
       else
         pack_transposed(tile, weight, below, first, width, begin, count);
-      for (int64_t n = 0; n < made; n++) entries.add(sums.at[n], n, block, tile.at, width);
+      for (int64_t n = 0, some; n < rows; n += some) {
+        some = n < listed ? 1 : std::min<int64_t>(kTogether, rows - n);
+        for (int64_t i = n * lines / rows; i < (n + some) * lines / rows; i++)
+          by_columns ? fetch(weight + (next + i) * above + first, width)
+                     : fetch(weight + (first + i) * below + next, after);
+        if (n < listed)
+          entries.add(sums.at[n], n, block, tile.at, width);
+        else
+          add_dense(sums.at + n, x + n * below + begin, some, below, count, tile.at, width);
+      }
     }
-    for (int64_t n = 0; n < made; n++) std::memcpy(y + n * above + first, sums.row(n), width * sizeof(T));
+    for (int64_t n = 0; n < rows; n++) std::memcpy(y + n * above + first, sums.row(n), width * sizeof(T));
   });
-  return made;
+  return true;
 }
 
 // Weights that move by v = momentum v + gradient, w -= rate v.
@@ -294,8 +304,8 @@ void dense(const Moved<float> moved, const uint16_t* gradient, int64_t count) {
 }  // namespace
 
 #define LINEAR(T, NAME)                                                                                                \
-  int64_t forward_##NAME(T* y, const T* x, const T* weight, const T* bias, int64_t rows, int64_t below, int64_t above, \
-                         int64_t by_columns) {                                                                         \
+  bool forward_##NAME(T* y, const T* x, const T* weight, const T* bias, int64_t rows, int64_t below, int64_t above,    \
+                      int64_t by_columns) {                                                                            \
     return forward<T>(y, x, weight, bias, rows, below, above, by_columns);                                             \
   }                                                                                                                    \
   bool backward_##NAME(T* weight, T* velocity, uint16_t* coarse, T* of_bias, T* of_x, const T* g,                      \
