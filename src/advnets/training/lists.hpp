@@ -1,5 +1,5 @@
 // Lists of the numbers of a matrix that are not zero, and sums of the rows that they name: `sparse.cpp` makes of them
-// the products of matrices with many zeros.
+// the products of matrices with many zeros. And dense sums of the same tiles, for rows that have few.
 
 #pragma once
 
